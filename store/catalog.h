@@ -1,0 +1,66 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/blob.h"
+#include "store/model_name.h"
+#include "store/problem.h"
+#include "store/store_dir.h"
+#include "store/stored_manifest.h"
+
+namespace ollamafs {
+
+// A model under one name. It is whole if nothing is at fault: its manifest parses, every blob that
+// it names is a regular file of the store, readable, of the size that the manifest says (design
+// §4).
+struct Model {
+  ModelName name;
+  std::string shown{};      // what `list` prints and what people type: unique in the catalog
+  std::string view_name{};  // the same as a path in the view and for file names: unique as well
+  std::string tag_path{};   // of the tag's entry, relative to the store
+  std::shared_ptr<const StoredManifest> manifest{};  // the runnable one; never null
+  std::int64_t mtime = 0;                            // seconds: MODIFIED in `ollama list`
+  uid_t uid = 0;                                     // owner of the manifest's file
+  gid_t gid = 0;
+  std::vector<std::uint32_t> blobs{};  // indexes into Catalog::blobs, in the order of their digests
+  std::vector<std::string> faults{};   // printable sentences; empty: the model is whole
+
+  [[nodiscard]] bool whole() const noexcept { return faults.empty(); }
+};
+
+// All that a store holds at one moment. Immutable, so it may be shared between threads.
+class Catalog {
+ public:
+  // Reads the whole store. Throws std::system_error that names the directory if the store's trees
+  // cannot be listed at all; anything less is a fault of a model or a problem of the store.
+  [[nodiscard]] static std::shared_ptr<const Catalog> read(const StoreDir& store);
+
+  [[nodiscard]] std::span<const Model> models() const noexcept { return models_; }  // by view_name
+  [[nodiscard]] std::span<const Blob> blobs() const noexcept { return blobs_; }     // by digest
+  [[nodiscard]] std::span<const Problem> problems() const noexcept { return problems_; }  // by path
+
+  // The models that name the blob with this index: indexes into models(), ascending.
+  [[nodiscard]] std::span<const std::uint32_t> users(std::uint32_t blob) const noexcept;
+
+  // The model that `list` shows under this name, or null.
+  [[nodiscard]] const Model* find(std::string_view shown) const noexcept;
+
+ private:
+  friend class CatalogBuilder;
+  Catalog() = default;
+
+  std::vector<Model> models_;
+  std::vector<Blob> blobs_;
+  std::vector<Problem> problems_;
+  std::vector<std::uint32_t> users_;        // of all blobs, one after the other
+  std::vector<std::uint32_t> users_start_;  // where each blob's begin; one more at the end
+};
+
+}  // namespace ollamafs

@@ -1,0 +1,262 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <numeric>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+
+#include "store/catalog.h"
+#include "store/shown_names.h"
+#include "store/tag_reader.h"
+#include "store/tag_tree.h"
+
+namespace ollamafs {
+
+// Reads a store into a Catalog: the tags of both trees, what each leads to, every blob once.
+class CatalogBuilder {
+ public:
+  explicit CatalogBuilder(const StoreDir& store) : store_{store}, reader_{store} {}
+
+  std::shared_ptr<const Catalog> build() && {
+    for (auto& [name, tags] : tags_by_name()) add_models(tags);
+    assign_shown_names(out_->models_, out_->problems_);
+    std::ranges::sort(out_->models_, {}, &Model::view_name);
+    sort_blobs();
+    index_users();
+    report_followed_links();
+    std::ranges::stable_sort(out_->problems_, {}, &Problem::path);
+    return std::move(out_);
+  }
+
+ private:
+  // What Ollama takes for one model. It prefers the v2 tag; several v1 tags are spellings of the
+  // public host.
+  struct Tags {
+    std::optional<Tag> v2;
+    std::vector<Tag> v1;
+  };
+
+  std::map<std::string, Tags> tags_by_name() {
+    std::map<std::string, Tags> by_name;
+    for (const TreeKind tree : {TreeKind::v1, TreeKind::v2}) {
+      refuse_unreadable(tree_folder(tree));
+      TagListing listing = list_tags(store_, tree);
+      std::ranges::move(listing.problems, std::back_inserter(out_->problems_));
+      for (Tag& tag : listing.tags) {
+        Tags& tags = by_name[tag.name.logical_name()];
+        if (tree == TreeKind::v1) {
+          tags.v1.push_back(std::move(tag));
+        } else if (!tags.v2) {
+          tags.v2 = std::move(tag);
+        } else {
+          problem(tag.path,
+                  fmt::format("is hidden by {}, which stands for the same name", tags.v2->path));
+        }
+      }
+    }
+    return by_name;
+  }
+
+  // A store that may not be read is not an empty store.
+  void refuse_unreadable(const std::string& folder) const {
+    std::error_code ec;
+    (void)store_.open_directory(folder, ec);
+    if (ec == std::errc::permission_denied) {
+      throw std::system_error{ec, (store_.path() / folder).string()};
+    }
+  }
+
+  void problem(const std::string& path, std::string reason) {
+    out_->problems_.push_back({path, std::move(reason)});
+  }
+
+  void add_models(Tags& tags) {
+    // The v1 tree is asked only where v2 has nothing, or nothing but a dangling symlink (§3.2).
+    if (tags.v2) {
+      TagResult result = reader_.read(*tags.v2);
+      const auto* failure = std::get_if<TagFailure>(&result);
+      if (!failure || !failure->missing || tags.v1.empty()) {
+        add_model(*tags.v2, std::move(result));
+        return;
+      }
+      problem(tags.v2->path,
+              fmt::format("is passed over for {}: {}", tags.v1.front().path, failure->reason));
+    }
+    for (const Tag& tag : tags.v1) add_model(tag, reader_.read(tag));
+  }
+
+  void add_model(const Tag& tag, TagResult result) {
+    Model model{.name = tag.name, .tag_path = tag.path};
+    if (auto* failure = std::get_if<TagFailure>(&result)) {
+      if (!failure->blob) {
+        problem(tag.path, std::move(failure->reason));
+        return;
+      }
+      model.manifest = StoredManifest::lost(*failure->blob, std::move(failure->reason));
+    } else {
+      auto& file = std::get<TagFile>(result);
+      model.mtime = file.mtime;
+      model.uid = file.uid;
+      model.gid = file.gid;
+      if (file.outside) followed_link(tag.path);
+      model.manifest = runnable(std::move(file.content));
+    }
+    resolve_blobs(model);
+    out_->models_.push_back(std::move(model));
+  }
+
+  // ---- lists (ollama-store.md §3.3) ----
+
+  using ManifestPtr = std::shared_ptr<const StoredManifest>;
+
+  [[nodiscard]] ManifestPtr runnable(std::variant<ManifestPtr, StoredList> content) {
+    if (auto* manifest = std::get_if<ManifestPtr>(&content)) return std::move(*manifest);
+    return choose_child(std::get<StoredList>(content));
+  }
+
+  // The first complete child in the order of the runners; if none is, the first that is here at
+  // all, with its faults.
+  [[nodiscard]] ManifestPtr choose_child(const StoredList& stored) {
+    std::vector<std::pair<std::size_t, ManifestPtr>> children;
+    for (const ListEntry& entry : stored.list.entries) {
+      if (ManifestPtr child = child_of(entry)) {
+        const std::size_t rank = runner_rank(entry.runner.empty() ? child->runner : entry.runner);
+        children.emplace_back(rank, std::move(child));
+      }
+    }
+    std::ranges::stable_sort(children, {}, [](const auto& child) { return child.first; });
+    for (const auto& [rank, child] : children) {
+      if (is_complete(*child)) return child;
+    }
+    if (!children.empty()) return children.front().second;
+    return StoredManifest::lost(stored.digest,
+                                fmt::format("none of the {} manifests of its list is in the store",
+                                            stored.list.entries.size()));
+  }
+
+  // Null if the child is not here, which is normal, or is not a runnable manifest.
+  [[nodiscard]] ManifestPtr child_of(const ListEntry& entry) try {
+    if (!entry.inline_json.empty()) {
+      const AnyManifest manifest = parse_manifest(entry.inline_json);
+      const auto* plain = std::get_if<Manifest>(&manifest);
+      return plain ? StoredManifest::from(entry.inline_json, *plain) : nullptr;
+    }
+    const auto digest = Digest::parse(entry.digest);
+    if (!digest) return nullptr;
+    TagResult result = reader_.read_blob(*digest);
+    const auto* file = std::get_if<TagFile>(&result);
+    const auto* manifest = file ? std::get_if<ManifestPtr>(&file->content) : nullptr;
+    return manifest ? *manifest : nullptr;
+  } catch (const ManifestError&) {
+    return nullptr;
+  }
+
+  // ggml is the original that every version can load, llamacpp the converted one (§3.4).
+  [[nodiscard]] static std::size_t runner_rank(std::string_view runner) {
+    constexpr std::array<std::string_view, 3> order = {"ggml", "llamacpp", "mlx"};
+    return static_cast<std::size_t>(std::ranges::find(order, runner) - order.begin());
+  }
+
+  [[nodiscard]] bool is_complete(const StoredManifest& manifest) {
+    return manifest.faults.empty() && std::ranges::all_of(manifest.blobs, [&](const BlobRef& ref) {
+             const Blob& blob = out_->blobs_[blob_index(ref.digest)];
+             return blob.good() && blob.identity.size == ref.size;
+           });
+  }
+
+  // ---- blobs ----
+
+  [[nodiscard]] std::uint32_t blob_index(const Digest& digest) {
+    const auto [it, is_new] =
+        blob_indexes_.try_emplace(digest, static_cast<std::uint32_t>(out_->blobs_.size()));
+    if (is_new) out_->blobs_.push_back(inspect_blob(store_, digest));
+    return it->second;
+  }
+
+  void resolve_blobs(Model& model) {
+    model.faults = model.manifest->faults;
+    for (const BlobRef& ref : model.manifest->blobs) {
+      model.blobs.push_back(blob_index(ref.digest));
+      const Blob& blob = out_->blobs_[model.blobs.back()];
+      if (!blob.good()) {
+        model.faults.push_back(
+            fmt::format("blob {} {}", ref.digest.blob_name(), open_failure(blob.error)));
+      } else if (blob.identity.size != ref.size) {
+        model.faults.push_back(fmt::format("blob {} has {} bytes, its manifest says {}",
+                                           ref.digest.blob_name(), blob.identity.size, ref.size));
+      }
+    }
+  }
+
+  // Blobs that only passed-over children of lists named go, the others get their final indexes.
+  void sort_blobs() {
+    std::vector<bool> used(out_->blobs_.size());
+    for (const Model& model : out_->models_) {
+      for (const std::uint32_t blob : model.blobs) used[blob] = true;
+    }
+    std::vector<std::uint32_t> order;
+    for (std::uint32_t i = 0; i < used.size(); ++i) {
+      if (used[i]) order.push_back(i);
+    }
+    std::ranges::sort(order, {}, [&](std::uint32_t i) { return out_->blobs_[i].digest; });
+    std::vector<std::uint32_t> moved_to(used.size());
+    std::vector<Blob> sorted;
+    sorted.reserve(order.size());
+    for (const std::uint32_t i : order) {
+      moved_to[i] = static_cast<std::uint32_t>(sorted.size());
+      sorted.push_back(out_->blobs_[i]);
+    }
+    out_->blobs_ = std::move(sorted);
+    for (Model& model : out_->models_) {
+      for (std::uint32_t& blob : model.blobs) blob = moved_to[blob];
+    }
+  }
+
+  void index_users() {
+    auto& start = out_->users_start_;
+    start.assign(out_->blobs_.size() + 1, 0);
+    for (const Model& model : out_->models_) {
+      for (const std::uint32_t blob : model.blobs) ++start[blob + 1];
+    }
+    std::partial_sum(start.begin(), start.end(), start.begin());
+    out_->users_.resize(start.back());
+    std::vector<std::uint32_t> next{start.begin(), start.end() - 1};
+    for (std::uint32_t i = 0; i < out_->models_.size(); ++i) {
+      for (const std::uint32_t blob : out_->models_[i].blobs) out_->users_[next[blob]++] = i;
+    }
+  }
+
+  // ---- links that were followed out of the store: said once ----
+
+  void followed_link(const std::string& path) {
+    if (followed_links_++ == 0) first_followed_ = path;
+  }
+
+  void report_followed_links() {
+    for (const Blob& blob : out_->blobs_) {
+      if (blob.outside) followed_link(blob.path());
+    }
+    if (followed_links_ == 0) return;
+    problem(first_followed_,
+            followed_links_ == 1
+                ? "leads out of the store; it is followed"
+                : fmt::format("and {} more lead out of the store; they are followed",
+                              followed_links_ - 1));
+  }
+
+  const StoreDir& store_;
+  TagReader reader_;
+  std::shared_ptr<Catalog> out_{new Catalog};
+  std::unordered_map<Digest, std::uint32_t> blob_indexes_;
+  std::string first_followed_;
+  std::size_t followed_links_ = 0;
+};
+
+std::shared_ptr<const Catalog> Catalog::read(const StoreDir& store) {
+  return CatalogBuilder{store}.build();
+}
+
+}  // namespace ollamafs

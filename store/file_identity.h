@@ -1,0 +1,28 @@
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+
+namespace ollamafs {
+
+// What tells one state of one file from another: two equal identities are the same bytes, unless
+// somebody sets the clock back.
+struct FileIdentity {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::uint64_t size = 0;     // bytes
+  std::int64_t mtime_ns = 0;  // nanoseconds since the epoch
+  std::int64_t ctime_ns = 0;  // likewise; changes with every write, rename and link
+
+  static FileIdentity of(const struct stat& st) noexcept {
+    constexpr std::int64_t second = 1'000'000'000;
+    return {st.st_dev, st.st_ino, static_cast<std::uint64_t>(st.st_size),
+            st.st_mtim.tv_sec * second + st.st_mtim.tv_nsec,
+            st.st_ctim.tv_sec * second + st.st_ctim.tv_nsec};
+  }
+
+  bool operator==(const FileIdentity&) const noexcept = default;
+};
+
+}  // namespace ollamafs

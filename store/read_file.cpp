@@ -1,0 +1,58 @@
+#include "store/read_file.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace ollamafs {
+
+std::size_t read_fully(int fd, char* buffer, std::size_t size, std::uint64_t offset,
+                       std::error_code& ec) noexcept {
+  ec.clear();
+  std::size_t done = 0;
+  while (done < size) {
+    const ssize_t n = ::pread(fd, buffer + done, size - done, static_cast<off_t>(offset + done));
+    if (n == 0) break;
+    if (n > 0) {
+      done += static_cast<std::size_t>(n);
+    } else if (errno != EINTR) {
+      ec = {errno, std::generic_category()};
+      break;
+    }
+  }
+  return done;
+}
+
+FileContent read_file(const StoreDir& store, const std::string& relative, std::uint64_t limit,
+                      std::error_code& ec) {
+  const StoreDir::Opened file = store.open_file(relative, ec);
+  if (ec) return {};
+  FileContent content;
+  content.outside = file.outside;
+  if (::fstat(file.fd.get(), &content.st) != 0) {
+    ec = {errno, std::generic_category()};
+    return {};
+  }
+  const auto size = static_cast<std::uint64_t>(content.st.st_size);
+  if (size > limit) {
+    ec = std::make_error_code(std::errc::file_too_large);
+    return {};
+  }
+  content.bytes.resize(size);
+  content.bytes.resize(read_fully(file.fd.get(), content.bytes.data(), size, 0, ec));
+  if (ec) return {};
+  return content;
+}
+
+std::string open_failure(const std::error_code& ec) {
+  if (ec == std::errc::no_such_file_or_directory) return "is missing";
+  if (ec == std::errc::invalid_argument) return "is not a regular file";
+  if (ec == std::errc::too_many_symbolic_link_levels) return "is a symlink that leads nowhere";
+  if (ec == std::errc::cross_device_link) {
+    return "is a symlink that leads out of the store: name its target with -o follow=";
+  }
+  return fmt::format("cannot be read: {}", ec.message());
+}
+
+}  // namespace ollamafs

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <string>
+#include <system_error>
+
+#include "store/store_dir.h"
+
+namespace ollamafs {
+
+// A small file, read whole.
+struct FileContent {
+  std::string bytes;
+  struct stat st {};     // as it was when the file was opened
+  bool outside = false;  // a symlink led out of the store
+};
+
+// Reads the regular file `relative` of `store`. `ec` is what StoreDir::open_file says, EFBIG if the
+// file has more than `limit` bytes, or the error of reading; then there is no content.
+[[nodiscard]] FileContent read_file(const StoreDir& store, const std::string& relative,
+                                    std::uint64_t limit, std::error_code& ec);
+
+// Reads into `buffer` what `fd` holds from `offset` on, until `size` bytes are there or the file
+// ends. Returns the number of bytes read.
+[[nodiscard]] std::size_t read_fully(int fd, char* buffer, std::size_t size, std::uint64_t offset,
+                                     std::error_code& ec) noexcept;
+
+// Why a file of the store could not be had, going on from its name: "is missing".
+[[nodiscard]] std::string open_failure(const std::error_code& ec);
+
+}  // namespace ollamafs

@@ -1,0 +1,136 @@
+#include "store/store_dir.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <utility>
+
+namespace ollamafs {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::error_code last_error() noexcept {
+  return {errno, std::generic_category()};
+}
+
+// openat2 has no wrapper in the C library. A rename that races with ".." in a link asks for another
+// try with EAGAIN (openat2(2)); a few are enough.
+int open_beneath(int directory, const char* relative, int flags) noexcept {
+  open_how how{};
+  how.flags = static_cast<std::uint64_t>(flags);
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+  for (int tries = 0;; ++tries) {
+    const long fd = ::syscall(SYS_openat2, directory, relative, &how, sizeof how);
+    if (fd >= 0 || errno != EAGAIN || tries == 16) return static_cast<int>(fd);
+  }
+}
+
+}  // namespace
+
+StoreDir::StoreDir(const fs::path& path, OutsideLinks outside, const std::vector<fs::path>& follow)
+    : outside_{outside} {
+  root_ = UniqueFd{::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
+  if (!root_) throw std::system_error{last_error(), path.string()};
+  path_ = path_of_fd(root_.get());
+  for (const fs::path& directory : follow) follow_.push_back(fs::canonical(directory));
+}
+
+StoreDir::Opened StoreDir::resolve(const std::string& relative,
+                                   std::error_code& ec) const noexcept {
+  return open_path(relative, O_PATH | O_CLOEXEC, ec);
+}
+
+StoreDir::Opened StoreDir::resolve_entry(const std::string& relative,
+                                         std::error_code& ec) const noexcept {
+  return open_path(relative, O_PATH | O_NOFOLLOW | O_CLOEXEC, ec);
+}
+
+StoreDir::Opened StoreDir::open_path(const std::string& relative, int flags,
+                                     std::error_code& ec) const noexcept {
+  ec.clear();
+  UniqueFd fd{open_beneath(root_.get(), relative.c_str(), flags)};
+  if (fd) return {std::move(fd)};
+  // EXDEV: a link leaves the folder or is absolute. ENOSYS, EPERM: a sandbox without openat2.
+  if (errno == EXDEV || errno == ENOSYS || errno == EPERM) {
+    return open_path_outside(relative, flags, ec);
+  }
+  ec = last_error();
+  return {};
+}
+
+// Resolves without confinement and then judges the place that was reached, by the descriptor: what
+// was judged is what is read.
+StoreDir::Opened StoreDir::open_path_outside(const std::string& relative, int flags,
+                                             std::error_code& ec) const noexcept try {
+  UniqueFd fd{::openat(root_.get(), relative.c_str(), flags)};
+  if (!fd) {
+    ec = last_error();
+    return {};
+  }
+  const fs::path target = path_of_fd(fd.get());
+  if (!target.empty() && (is_beneath(target, path_) || may_follow(target))) return {std::move(fd)};
+  if (outside_ == OutsideLinks::refuse) {
+    ec = {EXDEV, std::generic_category()};
+    return {};
+  }
+  return {std::move(fd), true};
+} catch (const std::bad_alloc&) {
+  ec = std::make_error_code(std::errc::not_enough_memory);
+  return {};
+}
+
+bool StoreDir::may_follow(const fs::path& target) const noexcept {
+  return std::ranges::any_of(follow_, [&](const fs::path& dir) { return is_beneath(target, dir); });
+}
+
+StoreDir::Opened StoreDir::open_file(const std::string& relative,
+                                     std::error_code& ec) const noexcept {
+  const Opened path = resolve(relative, ec);
+  if (!path.fd) return {};
+  struct stat st {};
+  if (::fstat(path.fd.get(), &st) != 0) {
+    ec = last_error();
+    return {};
+  }
+  if (!S_ISREG(st.st_mode)) {
+    ec = std::make_error_code(std::errc::invalid_argument);
+    return {};
+  }
+  return {reopen_for_reading(path.fd.get(), O_NONBLOCK | O_NOCTTY, ec), path.outside};
+}
+
+StoreDir::Opened StoreDir::open_directory(const std::string& relative,
+                                          std::error_code& ec) const noexcept {
+  const Opened path = resolve(relative, ec);
+  if (!path.fd) return {};
+  return {reopen_for_reading(path.fd.get(), O_DIRECTORY, ec), path.outside};
+}
+
+UniqueFd reopen_for_reading(int path_fd, int flags, std::error_code& ec) noexcept {
+  ec.clear();
+  char proc[32];
+  std::snprintf(proc, sizeof proc, "/proc/self/fd/%d", path_fd);
+  UniqueFd fd{::open(proc, O_RDONLY | O_CLOEXEC | flags)};
+  if (!fd) ec = last_error();
+  return fd;
+}
+
+fs::path path_of_fd(int fd) {
+  std::error_code ec;
+  fs::path path = fs::read_symlink("/proc/self/fd/" + std::to_string(fd), ec);
+  return ec ? fs::path{} : path;
+}
+
+bool is_beneath(const fs::path& path, const fs::path& directory) {
+  const auto [dir_end, path_at] =
+      std::mismatch(directory.begin(), directory.end(), path.begin(), path.end());
+  return dir_end == directory.end();
+}
+
+}  // namespace ollamafs

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "store/unique_fd.h"
+
+namespace ollamafs {
+
+// What to do with a symlink in the store that leads to a place outside of it.
+enum class OutsideLinks {
+  refuse,  // right for whoever reads on behalf of others: root, or a mount that others may enter
+  follow,  // right for users who read what they could read anyway
+};
+
+// A models folder (what OLLAMA_MODELS names), open, and the only way in which anything below it is
+// reached. Nothing is believed because of its name (design §4): a path is resolved beneath the
+// folder's own descriptor, and a symlink that leaves the folder is followed only into the
+// directories that were named for it, or where OutsideLinks says so.
+//
+// Safe to use from several threads.
+class StoreDir {
+ public:
+  // Opens `path`. `follow` names the directories outside of the store into which symlinks may lead.
+  // Throws std::system_error that names the directory which cannot be opened.
+  StoreDir(const std::filesystem::path& path, OutsideLinks outside,
+           const std::vector<std::filesystem::path>& follow = {});
+
+  // The real path of the folder: absolute, no symlinks.
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+
+  // A descriptor of the folder itself, for fstat and fstatvfs.
+  [[nodiscard]] int fd() const noexcept { return root_.get(); }
+
+  // A descriptor, and whether a symlink led out of the store on the way to it.
+  struct Opened {
+    UniqueFd fd;
+    bool outside = false;
+  };
+
+  // An O_PATH descriptor of what `relative` names once its symlinks are resolved. `ec` is EXDEV if
+  // that lies outside and may not be followed, else what the kernel says; then there is no fd.
+  [[nodiscard]] Opened resolve(const std::string& relative, std::error_code& ec) const noexcept;
+
+  // As resolve, but if the last component is a symlink, that symlink itself.
+  [[nodiscard]] Opened resolve_entry(const std::string& relative,
+                                     std::error_code& ec) const noexcept;
+
+  // Opens for reading what `relative` names, if that is a regular file (else `ec` is EINVAL). Never
+  // blocks on a FIFO and never opens a device.
+  [[nodiscard]] Opened open_file(const std::string& relative, std::error_code& ec) const noexcept;
+
+  // Opens for listing what `relative` names, if that is a directory (else `ec` is ENOTDIR).
+  [[nodiscard]] Opened open_directory(const std::string& relative,
+                                      std::error_code& ec) const noexcept;
+
+ private:
+  [[nodiscard]] Opened open_path(const std::string& relative, int flags,
+                                 std::error_code& ec) const noexcept;
+  [[nodiscard]] Opened open_path_outside(const std::string& relative, int flags,
+                                         std::error_code& ec) const noexcept;
+  [[nodiscard]] bool may_follow(const std::filesystem::path& target) const noexcept;
+
+  std::filesystem::path path_;
+  UniqueFd root_;
+  OutsideLinks outside_;
+  std::vector<std::filesystem::path> follow_;  // real paths
+};
+
+// A descriptor for reading of the very file that the O_PATH descriptor `path_fd` stands for.
+[[nodiscard]] UniqueFd reopen_for_reading(int path_fd, int flags, std::error_code& ec) noexcept;
+
+// The absolute path of an open descriptor's file, as the kernel gives it; empty if it gives none.
+[[nodiscard]] std::filesystem::path path_of_fd(int fd);
+
+// True if `path` is `directory` or lies below it. Both are absolute and without symlinks.
+[[nodiscard]] bool is_beneath(const std::filesystem::path& path,
+                              const std::filesystem::path& directory);
+
+}  // namespace ollamafs

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace ollamafs {
+
+// What the search for a store looks at, so that tests can put another machine in its place.
+struct Host {
+  std::filesystem::path root = "/";  // before every absolute path that is looked at
+  std::function<std::optional<std::string>(const std::string& name)> environment;        // getenv
+  std::function<std::optional<std::filesystem::path>(const std::string& user)> home_of;  // passwd
+  std::string sudo_user;  // who called sudo, or empty
+
+  // This machine and this process.
+  static Host current();
+};
+
+// A directory that may be the store, and how it was come by.
+struct StoreCandidate {
+  enum class State {
+    store,       // holds manifests/, manifests-v2/ or blobs/
+    not_store,   // a directory without any of them, or no directory
+    missing,     // nothing there
+    unreadable,  // this process may not look
+  };
+
+  std::filesystem::path path;  // absolute; without Host::root
+  std::string source;          // "--store", "OLLAMA_MODELS", "the running server (pid 812)", …
+  State state = State::missing;
+  bool has_models = false;  // at least one entry in a manifest tree
+};
+
+struct StoreChoice {
+  StoreCandidate taken;
+  std::string reason;                  // a printable sentence: which store, why this one
+  std::vector<StoreCandidate> others;  // other stores of this machine that were not taken
+};
+
+// No store, or none that may be taken without guessing. what() is printable, may have several
+// lines, and says what was looked at and what to do.
+class StoreNotFound : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Finds the models folder (ollama-store.md §1). The first of these decides, whether or not it can
+// be read; only what is missing is passed over:
+//   1. `given`, the user's --store, if not empty
+//   2. OLLAMA_MODELS in our own environment
+//   3. the environment of a running `ollama serve` on this machine, its own user's servers first
+//   4. the systemd unit ollama.service with its drop-ins
+//   5. the usual places: of these the first that holds a model, else the first that is a store
+// 1 and 2 are final: if they name no store, that is an error. A path that is not a store but has
+// the store in its models/ (people name ~/.ollama) gets an error that says so. Throws
+// StoreNotFound.
+[[nodiscard]] StoreChoice find_store(const std::filesystem::path& given, const Host& host);
+
+}  // namespace ollamafs

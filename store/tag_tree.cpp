@@ -1,0 +1,143 @@
+#include "store/tag_tree.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <string_view>
+#include <system_error>
+
+#include "store/digest.h"
+#include "store/text.h"
+
+namespace ollamafs {
+namespace {
+
+constexpr std::size_t kLevels = 4;  // host, namespace, model, tag
+
+struct Entry {
+  std::string name;
+  bool directory;  // after symlinks; false also for what cannot be told
+};
+
+struct CloseDir {
+  void operator()(DIR* dir) const noexcept { ::closedir(dir); }
+};
+
+bool leads_to_directory(int parent, const dirent& entry) noexcept {
+  if (entry.d_type == DT_DIR) return true;
+  if (entry.d_type != DT_LNK && entry.d_type != DT_UNKNOWN) return false;
+  struct stat st {};
+  return ::fstatat(parent, entry.d_name, &st, 0) == 0 && S_ISDIR(st.st_mode);
+}
+
+std::vector<Entry> entries_of(UniqueFd directory, std::error_code& ec) {
+  const int fd = directory.get();
+  const std::unique_ptr<DIR, CloseDir> dir{::fdopendir(fd)};
+  if (!dir) {
+    ec = {errno, std::generic_category()};
+    return {};
+  }
+  (void)directory.release();
+  std::vector<Entry> entries;
+  errno = 0;
+  while (const dirent* entry = ::readdir(dir.get())) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") {
+      entries.push_back({std::string{name}, leads_to_directory(fd, *entry)});
+    }
+    errno = 0;
+  }
+  if (errno != 0) ec = {errno, std::generic_category()};
+  std::ranges::sort(entries, {}, &Entry::name);
+  return entries;
+}
+
+// The tag that GGUF conversion leaves in the v1 tree to keep the converted child from an older
+// server's garbage collector (ollama-store.md §3.2).
+bool is_shadow(const ModelName& name) {
+  return name.is_public() && name.name_space() == ModelName::kDefaultNamespace &&
+         name.model() == "llamacpp" && Digest::parse_hex(name.tag());
+}
+
+class Walk {
+ public:
+  Walk(const StoreDir& store, TreeKind kind) : store_{store}, kind_{kind} {}
+
+  TagListing run() && {
+    const std::string root = tree_folder(kind_);
+    std::error_code ec;
+    (void)store_.resolve(root, ec);
+    if (ec != std::errc::no_such_file_or_directory) descend(root, 0);
+    std::ranges::sort(listing_.tags, {}, &Tag::path);
+    return std::move(listing_);
+  }
+
+ private:
+  void problem(const std::string& path, std::string reason) {
+    listing_.problems.push_back({path, std::move(reason)});
+  }
+
+  [[nodiscard]] bool is_temporary(const std::string& name) const {
+    return kind_ == TreeKind::v2 && name.starts_with(".manifest-");
+  }
+
+  void descend(const std::string& path, std::size_t level) {
+    std::error_code ec;
+    StoreDir::Opened directory = store_.open_directory(path, ec);
+    const std::vector<Entry> entries =
+        ec ? std::vector<Entry>{} : entries_of(std::move(directory.fd), ec);
+    if (ec == std::errc::cross_device_link) {
+      problem(path, "is a symlink that leads out of the store: name its target with -o follow=");
+    } else if (ec && ec != std::errc::no_such_file_or_directory) {
+      problem(path, fmt::format("cannot be listed: {}", ec.message()));
+    }
+    for (const Entry& entry : entries) {
+      if (is_temporary(entry.name)) continue;
+      parts_[level] = entry.name;
+      const std::string child = path + "/" + entry.name;
+      if (level + 1 == kLevels) {
+        add_tag(child, entry);
+      } else if (entry.directory) {
+        descend(child, level + 1);
+      } else {
+        problem(child, "is a stray file: only directories belong here");
+      }
+    }
+  }
+
+  void add_tag(const std::string& path, const Entry& entry) {
+    const auto& [host, name_space, model, tag] = parts_;
+    const auto name = kind_ == TreeKind::v1
+                          ? ModelName::from_parts(host, name_space, model, tag)
+                          : ModelName::from_v2_parts(host, name_space, model, tag);
+    if (!name) {
+      problem(path, "is not a model: its name is outside Ollama's grammar");
+    } else if (entry.directory) {
+      problem(path, "is a directory where a manifest belongs");
+    } else if (kind_ == TreeKind::v2 || !is_shadow(*name)) {
+      listing_.tags.push_back({kind_, path, *name});
+    }
+  }
+
+  const StoreDir& store_;
+  TreeKind kind_;
+  std::array<std::string, kLevels> parts_;
+  TagListing listing_;
+};
+
+}  // namespace
+
+const char* tree_folder(TreeKind kind) noexcept {
+  return kind == TreeKind::v1 ? "manifests" : "manifests-v2";
+}
+
+TagListing list_tags(const StoreDir& store, TreeKind kind) {
+  return Walk{store, kind}.run();
+}
+
+}  // namespace ollamafs

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "store/model_name.h"
+#include "store/problem.h"
+#include "store/store_dir.h"
+
+namespace ollamafs {
+
+// The two trees in which Ollama keeps the tags of its models (ollama-store.md §3.1, §3.2).
+enum class TreeKind { v1, v2 };
+
+// The folder of a tree, relative to the store: "manifests" or "manifests-v2".
+[[nodiscard]] const char* tree_folder(TreeKind kind) noexcept;
+
+// One entry host/namespace/model/tag of a tree. It may still turn out to be no manifest.
+struct Tag {
+  TreeKind tree;
+  std::string path;  // relative to the store
+  ModelName name;
+};
+
+struct TagListing {
+  std::vector<Tag> tags;  // sorted by path
+  std::vector<Problem> problems;
+};
+
+// Walks one tree, exactly four levels deep as Ollama does, following symlinked directories under
+// the rules of `store`. Whatever cannot be a tag is a problem: files on the way, names outside
+// Ollama's grammar, directories that cannot be read. Temporary files of a running server are passed
+// over, and so are the shadow tags that GGUF conversion leaves behind. A tree that is not there has
+// no tags.
+[[nodiscard]] TagListing list_tags(const StoreDir& store, TreeKind kind);
+
+}  // namespace ollamafs

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace ollamafs {
+
+// Text that comes from a store may hold any byte: manifests and file names are other people's.
+
+// True if all of `text` is well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates).
+[[nodiscard]] bool is_valid_utf8(std::string_view text) noexcept;
+
+// `text` with every byte that is not part of well-formed UTF-8 made a '?'. Same length.
+[[nodiscard]] std::string with_valid_utf8(std::string_view text);
+
+// `text` safe to print in one line of a terminal or a log: control characters and bytes that are
+// not UTF-8 become \xNN, a backslash is doubled.
+[[nodiscard]] std::string printable(std::string_view text);
+
+}  // namespace ollamafs
