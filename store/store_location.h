@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -14,7 +16,8 @@ struct Host {
   std::filesystem::path root = "/";  // before every absolute path that is looked at
   std::function<std::optional<std::string>(const std::string& name)> environment;        // getenv
   std::function<std::optional<std::filesystem::path>(const std::string& user)> home_of;  // passwd
-  std::string sudo_user;  // who called sudo, or empty
+  std::string sudo_user;               // who called sudo, or empty
+  uid_t uid = static_cast<uid_t>(-1);  // whose servers come first: who called sudo, else ourselves
 
   // This machine and this process.
   static Host current();
@@ -26,19 +29,22 @@ struct StoreCandidate {
     store,       // holds manifests/, manifests-v2/ or blobs/
     not_store,   // a directory without any of them, or no directory
     missing,     // nothing there
-    unreadable,  // this process may not look
+    unreadable,  // this process may not look, or looking fails
   };
 
   std::filesystem::path path;  // absolute; without Host::root
-  std::string source;          // "--store", "OLLAMA_MODELS", "the running server (pid 812)", …
+  // "--store", "OLLAMA_MODELS", "the running server (pid 812)", "ollama.service", "a usual place"
+  std::string source;
   State state = State::missing;
-  bool has_models = false;  // at least one entry in a manifest tree
+  bool has_models = false;  // a store with at least one entry in a manifest tree
 };
 
 struct StoreChoice {
   StoreCandidate taken;
-  std::string reason;                  // a printable sentence: which store, why this one
-  std::vector<StoreCandidate> others;  // other stores of this machine that were not taken
+  std::string reason;  // a printable sentence: which store, why this one
+  // Other stores of this machine, and places that may hold one but may not be looked at. None with
+  // --store: whoever says what to take is not kept waiting by another place.
+  std::vector<StoreCandidate> others;
 };
 
 // No store, or none that may be taken without guessing. what() is printable, may have several
@@ -52,12 +58,13 @@ class StoreNotFound : public std::runtime_error {
 // be read; only what is missing is passed over:
 //   1. `given`, the user's --store, if not empty
 //   2. OLLAMA_MODELS in our own environment
-//   3. the environment of a running `ollama serve` on this machine, its own user's servers first
+//   3. the environment of a running `ollama serve` on this machine, Host::uid's servers first
 //   4. the systemd unit ollama.service with its drop-ins
-//   5. the usual places: of these the first that holds a model, else the first that is a store
-// 1 and 2 are final: if they name no store, that is an error. A path that is not a store but has
-// the store in its models/ (people name ~/.ollama) gets an error that says so. Throws
-// StoreNotFound.
+//   5. the usual places: of these the first that holds a model, else the first that may not be
+//      looked at, else the first that is a store
+// 1 and 2 are final: if they name no store, not even a missing one is passed over. Whatever decides
+// and is there but no store is an error; if the store is in its models/ (people name ~/.ollama),
+// the error says so. Throws StoreNotFound.
 [[nodiscard]] StoreChoice find_store(const std::filesystem::path& given, const Host& host);
 
 }  // namespace ollamafs

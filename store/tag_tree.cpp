@@ -1,17 +1,16 @@
 #include "store/tag_tree.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
-#include <memory>
 #include <string_view>
 #include <system_error>
 
 #include "store/digest.h"
+#include "store/dir_stream.h"
 #include "store/text.h"
 
 namespace ollamafs {
@@ -24,10 +23,6 @@ struct Entry {
   bool directory;  // after symlinks; false also for what cannot be told
 };
 
-struct CloseDir {
-  void operator()(DIR* dir) const noexcept { ::closedir(dir); }
-};
-
 bool leads_to_directory(int parent, const dirent& entry) noexcept {
   if (entry.d_type == DT_DIR) return true;
   if (entry.d_type != DT_LNK && entry.d_type != DT_UNKNOWN) return false;
@@ -37,7 +32,7 @@ bool leads_to_directory(int parent, const dirent& entry) noexcept {
 
 std::vector<Entry> entries_of(UniqueFd directory, std::error_code& ec) {
   const int fd = directory.get();
-  const std::unique_ptr<DIR, CloseDir> dir{::fdopendir(fd)};
+  const DirStream dir{::fdopendir(fd)};
   if (!dir) {
     ec = {errno, std::generic_category()};
     return {};

@@ -1,0 +1,204 @@
+#include "fs/file_system.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "store/archive.h"
+
+namespace ollamafs {
+namespace {
+
+const std::error_code kIoError = std::make_error_code(std::errc::io_error);
+
+// Troubles of this process, which say nothing about the blob.
+bool is_shortage(const std::error_code& ec) noexcept {
+  return ec == std::errc::too_many_files_open || ec == std::errc::too_many_files_open_in_system ||
+         ec == std::errc::not_enough_memory || ec == std::errc::interrupted;
+}
+
+Layout layout_of(const NodeRef& file) {
+  Layout::Builder builder;
+  switch (file->kind) {
+    case NodeKind::archive:
+      return archive_layout(*file.tree->model(*file));
+    case NodeKind::manifest:
+      builder.generated(file.tree->model(*file)->manifest->bytes);
+      break;
+    case NodeKind::text:
+      builder.generated(file.tree->text(*file));
+      break;
+    case NodeKind::blob:
+      builder.blob(file.tree->catalog().blobs()[file->source].digest, file->size);
+      break;
+    case NodeKind::directory:
+      break;
+  }
+  return std::move(builder).finish();
+}
+
+// The catalog's entries of the blobs that a file is read from, in the order of its layout.
+std::vector<const Blob*> blobs_of(const NodeRef& file) {
+  const auto blobs = file.tree->catalog().blobs();
+  std::vector<const Blob*> result;
+  if (file->kind == NodeKind::blob) result.push_back(&blobs[file->source]);
+  if (file->kind == NodeKind::archive) {
+    for (const std::uint32_t index : file.tree->model(*file)->blobs)
+      result.push_back(&blobs[index]);
+  }
+  return result;
+}
+
+}  // namespace
+
+FileSystem::FileSystem(const StoreDir& store, std::shared_ptr<const Tree> tree,
+                       const BlobLimits& limits, OnBadBlob on_bad_blob)
+    : store_{store},
+      nodes_{std::move(tree)},
+      pool_{store, limits},
+      on_bad_blob_{std::move(on_bad_blob)} {}
+
+NodeRef FileSystem::lookup(const NodeRef& directory, std::string_view name) {
+  return {directory.tree, directory.tree->lookup(*directory, name)};
+}
+
+struct stat FileSystem::attributes(const Node& node) noexcept {
+  struct stat st {};
+  st.st_ino = node.ino;
+  st.st_mode = (node.is_directory() ? S_IFDIR : S_IFREG) | node.permissions;
+  st.st_nlink = node.nlink;
+  st.st_uid = node.uid;
+  st.st_gid = node.gid;
+  st.st_size = static_cast<off_t>(node.size);
+  st.st_blocks = static_cast<blkcnt_t>((node.size + 511) / 512);
+  st.st_mtim.tv_sec = st.st_ctim.tv_sec = st.st_atim.tv_sec = node.mtime;
+  return st;
+}
+
+bool FileSystem::is_broken(const NodeRef& node) const {
+  const Model* model = node.tree->model(*node);
+  return model && bad_blobs_.fault_of(*model);
+}
+
+std::unique_ptr<OpenDirectory> FileSystem::open_directory(const NodeRef& directory,
+                                                          std::error_code& ec) const {
+  ec.clear();
+  if (!directory->is_directory())
+    ec = std::make_error_code(std::errc::not_a_directory);
+  else if (is_broken(directory))
+    ec = kIoError;
+  return ec ? nullptr : std::make_unique<OpenDirectory>(directory);
+}
+
+bool FileSystem::is_superseded(const OpenDirectory& directory) const {
+  return nodes_.current() != directory.directory.tree;
+}
+
+std::unique_ptr<OpenFile> FileSystem::open_file(const NodeRef& file, std::error_code& ec) {
+  ec.clear();
+  if (file->is_directory()) {
+    ec = std::make_error_code(std::errc::is_a_directory);
+  } else if (is_broken(file)) {
+    ec = kIoError;
+  }
+  if (ec) return nullptr;
+  auto content = content_of(file, ec);
+  if (ec) return nullptr;
+  return std::make_unique<OpenFile>(nodes_.pin(file), std::move(content));
+}
+
+std::shared_ptr<const OpenLayout> FileSystem::content_of(const NodeRef& file, std::error_code& ec) {
+  {
+    const std::scoped_lock lock{contents_mutex_};
+    const auto it = contents_.find(file->ino);
+    if (it != contents_.end()) {
+      if (auto known = it->second.lock()) return known;
+      contents_.erase(it);
+    }
+  }
+  auto content = open_layout(file, ec);
+  if (ec) return nullptr;
+  const std::scoped_lock lock{contents_mutex_};
+  std::erase_if(contents_, [](const auto& entry) { return entry.second.expired(); });
+  contents_.insert_or_assign(file->ino, content);
+  return content;
+}
+
+std::shared_ptr<const OpenLayout> FileSystem::open_layout(const NodeRef& file,
+                                                          std::error_code& ec) {
+  std::vector<std::shared_ptr<const OpenBlob>> blobs;
+  for (const Blob* blob : blobs_of(file)) {
+    blobs.push_back(pool_.open(*blob, ec));
+    if (!ec) continue;
+    blob_failed(blob->digest, ec);
+    if (!is_shortage(ec)) ec = kIoError;
+    return nullptr;
+  }
+  return std::make_shared<const OpenLayout>(layout_of(file), std::move(blobs));
+}
+
+std::size_t FileSystem::read(const OpenFile& file, char* out, std::size_t size,
+                             std::uint64_t offset, std::error_code& ec) {
+  ec.clear();
+  const std::uint64_t total = file.content->layout().size();
+  if (offset >= total) return 0;
+  size = static_cast<std::size_t>(std::min<std::uint64_t>(size, total - offset));
+  const auto failure = file.content->read(out, size, offset);
+  if (!failure) return size;
+  blob_failed(failure->blob, failure->error);
+  ec = is_shortage(failure->error) ? failure->error : kIoError;
+  return 0;
+}
+
+void FileSystem::blob_failed(const Digest& blob, const std::error_code& ec) {
+  if (is_shortage(ec)) return;
+  const std::string reason =
+      ec == std::errc::io_error ? "it is damaged or not the file that it was" : ec.message();
+  if (!bad_blobs_.add(blob, reason)) return;
+  on_bad_blob_(fmt::format("blob {} could not be read: {}; all models that need it are broken now",
+                           blob.blob_name(), reason));
+}
+
+std::vector<std::string> FileSystem::attribute_names(const NodeRef& node) const {
+  if (node->kind == NodeKind::blob) return {"user.ollamafs.digest"};
+  // A model's directory has the model's attributes, the directories in it do not.
+  const bool below = node->is_directory() && node.tree->node(node->parent).model != Node::kNone;
+  if (node->model == Node::kNone || below) return {};
+  return {"user.ollamafs.digest", "user.ollamafs.id", "user.ollamafs.media_type",
+          "user.ollamafs.name", "user.ollamafs.state"};
+}
+
+std::string FileSystem::attribute(const NodeRef& node, std::string_view name,
+                                  std::error_code& ec) const {
+  ec.clear();
+  const auto names = attribute_names(node);
+  if (std::ranges::find(names, name) == names.end()) {
+    ec = {ENODATA, std::generic_category()};
+    return {};
+  }
+  if (node->kind == NodeKind::blob) {
+    return node.tree->catalog().blobs()[node->source].digest.to_string();
+  }
+  const Model& model = *node.tree->model(*node);
+  if (name.ends_with(".digest")) return model.manifest->digest.to_string();
+  if (name.ends_with(".id")) return model.manifest->digest.id();
+  if (name.ends_with(".media_type")) return model.manifest->media_type;
+  if (name.ends_with(".name")) return model.shown;
+  const auto fault = bad_blobs_.fault_of(model);
+  return fault ? "broken: " + *fault : "whole";
+}
+
+struct statvfs FileSystem::statistics(std::error_code& ec) const noexcept {
+  ec.clear();
+  struct statvfs st {};
+  if (::fstatvfs(store_.fd(), &st) != 0) ec = {errno, std::generic_category()};
+  st.f_bfree = st.f_bavail = 0;
+  st.f_ffree = st.f_favail = 0;
+  st.f_namemax = NAME_MAX;
+  return st;
+}
+
+}  // namespace ollamafs

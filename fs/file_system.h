@@ -1,0 +1,105 @@
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <unordered_map>
+#include <vector>
+
+#include "fs/bad_blobs.h"
+#include "fs/node_table.h"
+#include "store/blob_pool.h"
+#include "store/open_layout.h"
+#include "store/store_dir.h"
+
+namespace ollamafs {
+
+// A directory that is being listed: it shows the snapshot that was current when it was opened.
+struct OpenDirectory {
+  NodeRef directory;
+};
+
+// A file that is open: what it was when it was opened, to its last close.
+struct OpenFile {
+  NodeTable::Pin pin;
+  std::shared_ptr<const OpenLayout> content;
+};
+
+// The view as a file system, without the protocol in which the kernel asks for it. Everything is
+// read-only. Safe to use from several threads.
+class FileSystem {
+ public:
+  // Called once for each blob that turns bad, with a printable sentence; from any thread.
+  using OnBadBlob = std::function<void(const std::string& message)>;
+
+  // `store` must outlive the file system and all that it opened.
+  FileSystem(const StoreDir& store, std::shared_ptr<const Tree> tree, const BlobLimits& limits,
+             OnBadBlob on_bad_blob);
+
+  // Shows another tree from now on. What is open stays what it is.
+  void publish(std::shared_ptr<const Tree> tree) { nodes_.publish(std::move(tree)); }
+
+  // What an inode number stands for; empty: ESTALE.
+  [[nodiscard]] NodeRef find(InodeNumber ino) const { return nodes_.find(ino); }
+
+  // The entry `name` of a directory; empty: ENOENT.
+  [[nodiscard]] static NodeRef lookup(const NodeRef& directory, std::string_view name);
+
+  // What stat(2) shows of a node.
+  [[nodiscard]] static struct stat attributes(const Node& node) noexcept;
+
+  // Opens a directory for listing. EIO if it belongs to a model that is not whole.
+  [[nodiscard]] std::unique_ptr<OpenDirectory> open_directory(const NodeRef& directory,
+                                                              std::error_code& ec) const;
+
+  // True if what `directory` lists is not the current snapshot any more: its nodes must not be
+  // handed to the kernel then, which would never hear of their end.
+  [[nodiscard]] bool is_superseded(const OpenDirectory& directory) const;
+
+  // Opens a file for reading. EIO if it is the manifest or the archive of a model that is not
+  // whole, or if a blob is not what the catalog saw.
+  [[nodiscard]] std::unique_ptr<OpenFile> open_file(const NodeRef& file, std::error_code& ec);
+
+  // Copies to `out` what the file has from `offset` on, up to `size` bytes; fewer only at its end.
+  // Returns how many. A range that cannot be had in full is an error as a whole.
+  [[nodiscard]] std::size_t read(const OpenFile& file, char* out, std::size_t size,
+                                 std::uint64_t offset, std::error_code& ec);
+
+  // The extended attributes of a node (design §2). value: ENODATA if there is none of that name.
+  [[nodiscard]] std::vector<std::string> attribute_names(const NodeRef& node) const;
+  [[nodiscard]] std::string attribute(const NodeRef& node, std::string_view name,
+                                      std::error_code& ec) const;
+
+  // The store's file system, as full.
+  [[nodiscard]] struct statvfs statistics(std::error_code& ec) const noexcept;
+
+  // What the open blobs hold.
+  [[nodiscard]] BlobPool::Usage usage() const { return pool_.usage(); }
+
+ private:
+  [[nodiscard]] bool is_broken(const NodeRef& node) const;
+  [[nodiscard]] std::shared_ptr<const OpenLayout> content_of(const NodeRef& file,
+                                                             std::error_code& ec);
+  [[nodiscard]] std::shared_ptr<const OpenLayout> open_layout(const NodeRef& file,
+                                                              std::error_code& ec);
+  void blob_failed(const Digest& blob, const std::error_code& ec);
+
+  const StoreDir& store_;
+  NodeTable nodes_;
+  BlobPool pool_;
+  BadBlobs bad_blobs_;
+  OnBadBlob on_bad_blob_;
+
+  // What is open already, so that a file opened many times is put together once.
+  std::mutex contents_mutex_;
+  std::unordered_map<InodeNumber, std::weak_ptr<const OpenLayout>> contents_;
+};
+
+}  // namespace ollamafs

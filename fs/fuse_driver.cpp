@@ -1,0 +1,298 @@
+#include "fs/fuse_driver.h"
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <vector>
+
+namespace ollamafs {
+namespace {
+
+// What an inode number stands for never changes, and neither does its content, so the kernel may
+// keep what it has been told until it is told otherwise. Seconds.
+constexpr double kTimeout = 86400;
+
+// Constant: a number is never used again for another node.
+constexpr std::uint64_t kGeneration = 1;
+
+FileSystem& file_system(fuse_req_t req) noexcept {
+  return *static_cast<FileSystem*>(fuse_req_userdata(req));
+}
+
+int to_errno(const std::error_code& ec) noexcept {
+  const std::error_condition condition = ec.default_error_condition();
+  return condition.category() == std::generic_category() ? condition.value() : EIO;
+}
+
+// Runs one operation. `operation` either replies and returns no error, or returns one and has not
+// replied: then this does.
+template <class Operation>
+void serve(fuse_req_t req, Operation&& operation) noexcept {
+  int error = EIO;
+  try {
+    error = to_errno(operation(file_system(req)));
+  } catch (const std::bad_alloc&) {
+    error = ENOMEM;
+  } catch (const std::system_error& failure) {
+    error = to_errno(failure.code());
+  } catch (...) {
+    error = EIO;
+  }
+  if (error != 0) fuse_reply_err(req, error);
+}
+
+// As serve, for a node that must be known: a number that is not is stale, and the kernel looks the
+// name up again.
+template <class Operation>
+void serve_node(fuse_req_t req, fuse_ino_t ino, Operation&& operation) noexcept {
+  serve(req, [&](FileSystem& fs) -> std::error_code {
+    const NodeRef node = fs.find(ino);
+    if (!node) return {ESTALE, std::generic_category()};
+    return operation(fs, node);
+  });
+}
+
+template <class T>
+T& handle(const fuse_file_info* info) noexcept {
+  return *reinterpret_cast<T*>(info->fh);
+}
+
+template <class T>
+void set_handle(fuse_file_info* info, const std::unique_ptr<T>& opened) noexcept {
+  info->fh = reinterpret_cast<std::uintptr_t>(opened.get());
+}
+
+fuse_entry_param entry_of(const Node& node) noexcept {
+  fuse_entry_param entry{};
+  entry.ino = node.ino;
+  entry.generation = kGeneration;
+  entry.attr = FileSystem::attributes(node);
+  entry.attr_timeout = kTimeout;
+  entry.entry_timeout = kTimeout;
+  return entry;
+}
+
+// ---- operations ----
+
+// What the kernel does not offer must not be asked for: libfuse would give up.
+void init(void*, fuse_conn_info* connection) {
+  const auto ask = [connection](unsigned capability) {
+    if (connection->capable & capability) connection->want |= capability;
+  };
+  ask(FUSE_CAP_PARALLEL_DIROPS);
+  ask(FUSE_CAP_EXPORT_SUPPORT);
+  ask(FUSE_CAP_READDIRPLUS);
+  ask(FUSE_CAP_READDIRPLUS_AUTO);
+  ask(FUSE_CAP_ASYNC_READ);
+}
+
+void lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
+  serve_node(req, parent, [&](FileSystem&, const NodeRef& directory) -> std::error_code {
+    const NodeRef node = FileSystem::lookup(directory, name);
+    if (!node) return std::make_error_code(std::errc::no_such_file_or_directory);
+    const fuse_entry_param entry = entry_of(*node);
+    fuse_reply_entry(req, &entry);
+    return {};
+  });
+}
+
+void forget(fuse_req_t req, fuse_ino_t, std::uint64_t) {
+  fuse_reply_none(req);
+}
+
+void forget_multi(fuse_req_t req, std::size_t, fuse_forget_data*) {
+  fuse_reply_none(req);
+}
+
+void getattr(fuse_req_t req, fuse_ino_t ino, fuse_file_info*) {
+  serve_node(req, ino, [&](FileSystem&, const NodeRef& node) -> std::error_code {
+    const struct stat st = FileSystem::attributes(*node);
+    fuse_reply_attr(req, &st, kTimeout);
+    return {};
+  });
+}
+
+void opendir(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
+  serve_node(req, ino, [&](FileSystem& fs, const NodeRef& node) -> std::error_code {
+    std::error_code ec;
+    auto opened = fs.open_directory(node, ec);
+    if (ec) return ec;
+    set_handle(info, opened);
+    // If the reply fails, no releasedir will ever come.
+    if (fuse_reply_open(req, info) == 0) (void)opened.release();
+    return {};
+  });
+}
+
+void releasedir(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
+  const std::unique_ptr<OpenDirectory> opened{&handle<OpenDirectory>(info)};
+  fuse_reply_err(req, 0);
+}
+
+// The entry at a position of a listing: ".", "..", then the directory's own.
+struct ListedEntry {
+  const char* name;
+  const Node* node;
+  bool is_dot;
+};
+
+class Listing {
+ public:
+  explicit Listing(const NodeRef& directory)
+      : tree_{*directory.tree}, directory_{*directory}, entries_{tree_.entries(directory_)} {}
+
+  [[nodiscard]] std::size_t size() const noexcept { return entries_.size() + 2; }
+
+  [[nodiscard]] ListedEntry at(std::size_t position) const noexcept {
+    if (position == 0) return {".", &directory_, true};
+    if (position == 1) return {"..", &tree_.node(directory_.parent), true};
+    const Dentry& dentry = entries_[position - 2];
+    return {dentry.name.data(), &tree_.node(dentry.node), false};
+  }
+
+ private:
+  const Tree& tree_;
+  const Node& directory_;
+  std::span<const Dentry> entries_;
+};
+
+// Fills a reply with entries from `offset` on. `add` puts one into the buffer as libfuse's
+// fuse_add_direntry does: it returns the room the entry needs, and adds nothing if there is less.
+template <class Add>
+std::error_code list(fuse_req_t req, std::size_t size, off_t offset, const OpenDirectory& directory,
+                     Add&& add) {
+  const Listing listing{directory.directory};
+  std::vector<char> buffer(size);
+  std::size_t used = 0;
+  for (auto at = static_cast<std::size_t>(offset); at < listing.size(); ++at) {
+    const std::size_t needed =
+        add(buffer.data() + used, size - used, listing.at(at), static_cast<off_t>(at + 1));
+    if (needed > size - used) break;
+    used += needed;
+  }
+  fuse_reply_buf(req, buffer.data(), used);
+  return {};
+}
+
+void readdir(fuse_req_t req, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info* info) {
+  serve(req, [&](FileSystem&) {
+    return list(req, size, offset, handle<OpenDirectory>(info),
+                [req](char* at, std::size_t room, const ListedEntry& entry, off_t next) {
+                  const struct stat st = FileSystem::attributes(*entry.node);
+                  return fuse_add_direntry(req, at, room, entry.name, &st, next);
+                });
+  });
+}
+
+void readdirplus(fuse_req_t req, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info* info) {
+  serve(req, [&](FileSystem& fs) {
+    const auto& directory = handle<OpenDirectory>(info);
+    const bool names_only = fs.is_superseded(directory);
+    return list(
+        req, size, offset, directory,
+        [req, names_only](char* at, std::size_t room, const ListedEntry& entry, off_t next) {
+          fuse_entry_param reply = entry_of(*entry.node);
+          // Number 0 tells the kernel to take the name and the type, and to make no node.
+          if (names_only || entry.is_dot) reply.ino = 0;
+          return fuse_add_direntry_plus(req, at, room, entry.name, &reply, next);
+        });
+  });
+}
+
+void open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
+  serve_node(req, ino, [&](FileSystem& fs, const NodeRef& node) -> std::error_code {
+    if ((info->flags & O_ACCMODE) != O_RDONLY) return {EROFS, std::generic_category()};
+    std::error_code ec;
+    auto opened = fs.open_file(node, ec);
+    if (ec) return ec;
+    set_handle(info, opened);
+    info->keep_cache = 1;  // content never changes under a number
+    if (fuse_reply_open(req, info) == 0) (void)opened.release();
+    return {};
+  });
+}
+
+void release(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
+  const std::unique_ptr<OpenFile> opened{&handle<OpenFile>(info)};
+  fuse_reply_err(req, 0);
+}
+
+void read(fuse_req_t req, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info* info) {
+  serve(req, [&](FileSystem& fs) -> std::error_code {
+    // The thread keeps its buffer: a fresh one would be page-faulted for every reply.
+    thread_local std::vector<char> buffer;
+    if (buffer.size() < size) buffer.resize(size);
+    std::error_code ec;
+    const std::size_t done = fs.read(handle<OpenFile>(info), buffer.data(), size,
+                                     static_cast<std::uint64_t>(offset), ec);
+    if (!ec) fuse_reply_buf(req, buffer.data(), done);
+    return ec;
+  });
+}
+
+void statfs(fuse_req_t req, fuse_ino_t) {
+  serve(req, [&](FileSystem& fs) {
+    std::error_code ec;
+    const struct statvfs st = fs.statistics(ec);
+    if (!ec) fuse_reply_statfs(req, &st);
+    return ec;
+  });
+}
+
+// Both attribute calls ask for the size first, with room for 0 bytes.
+std::error_code reply_attribute(fuse_req_t req, const std::string& value, std::size_t room) {
+  if (room == 0) {
+    fuse_reply_xattr(req, value.size());
+  } else if (room < value.size()) {
+    return std::make_error_code(std::errc::result_out_of_range);
+  } else {
+    fuse_reply_buf(req, value.data(), value.size());
+  }
+  return {};
+}
+
+void getxattr(fuse_req_t req, fuse_ino_t ino, const char* name, std::size_t room) {
+  serve_node(req, ino, [&](FileSystem& fs, const NodeRef& node) {
+    std::error_code ec;
+    const std::string value = fs.attribute(node, name, ec);
+    return ec ? ec : reply_attribute(req, value, room);
+  });
+}
+
+void listxattr(fuse_req_t req, fuse_ino_t ino, std::size_t room) {
+  serve_node(req, ino, [&](FileSystem& fs, const NodeRef& node) {
+    std::string names;
+    for (const std::string& name : fs.attribute_names(node)) names.append(name).push_back('\0');
+    return reply_attribute(req, names, room);
+  });
+}
+
+}  // namespace
+
+const fuse_lowlevel_ops& fuse_operations() noexcept {
+  static const fuse_lowlevel_ops operations = [] {
+    fuse_lowlevel_ops ops{};
+    ops.init = init;
+    ops.lookup = lookup;
+    ops.forget = forget;
+    ops.forget_multi = forget_multi;
+    ops.getattr = getattr;
+    ops.opendir = opendir;
+    ops.readdir = readdir;
+    ops.readdirplus = readdirplus;
+    ops.releasedir = releasedir;
+    ops.open = open;
+    ops.read = read;
+    ops.release = release;
+    ops.statfs = statfs;
+    ops.getxattr = getxattr;
+    ops.listxattr = listxattr;
+    return ops;
+  }();
+  return operations;
+}
+
+}  // namespace ollamafs

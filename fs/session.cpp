@@ -1,0 +1,121 @@
+#include "fs/session.h"
+
+#include <cstdarg>
+#include <cstdio>
+#include <stdexcept>
+#include <system_error>
+
+#include "fs/fuse_driver.h"
+#include "store/text.h"
+
+namespace ollamafs {
+namespace {
+
+// libfuse's argument list, freed with this.
+class Arguments {
+ public:
+  Arguments() { add("ollamafs"); }
+  ~Arguments() { fuse_opt_free_args(&args_); }
+  Arguments(const Arguments&) = delete;
+  Arguments& operator=(const Arguments&) = delete;
+
+  void add(const std::string& argument) {
+    if (fuse_opt_add_arg(&args_, argument.c_str()) != 0) throw std::bad_alloc{};
+  }
+
+  // As one word of a comma-separated list: commas and backslashes of its own must be escaped.
+  void add_option(const std::string& option) {
+    std::string escaped = "-o";
+    for (const char c : option) {
+      if (c == ',' || c == '\\') escaped += '\\';
+      escaped += c;
+    }
+    add(escaped);
+  }
+
+  fuse_args* get() noexcept { return &args_; }
+
+ private:
+  fuse_args args_ = FUSE_ARGS_INIT(0, nullptr);
+};
+
+using LoopConfig = std::unique_ptr<fuse_loop_config, decltype(&fuse_loop_cfg_destroy)>;
+
+// libfuse's log function has no place for a pointer of ours.
+void (*libfuse_sink)(bool error, const std::string& line) = nullptr;
+
+void pass_on_log(fuse_log_level level, const char* format, va_list arguments) {
+  char line[1024];
+  std::vsnprintf(line, sizeof line, format, arguments);
+  std::string text{line};
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  libfuse_sink(level <= FUSE_LOG_WARNING, printable(text));
+}
+
+}  // namespace
+
+void Session::Destroy::operator()(fuse_session* session) const noexcept {
+  fuse_session_destroy(session);
+}
+
+Session::Session(FileSystem& fs, const SessionOptions& options) {
+  Arguments arguments;
+  for (const char* option : {"ro", "nosuid", "nodev", "noexec", "default_permissions"}) {
+    arguments.add_option(option);
+  }
+  arguments.add_option("subtype=ollamafs");
+  arguments.add_option("fsname=" + options.fsname);
+  if (options.allow_other) arguments.add_option("allow_other");
+  if (options.debug) arguments.add_option("debug");
+  const fuse_lowlevel_ops& operations = fuse_operations();
+  session_.reset(fuse_session_new(arguments.get(), &operations, sizeof operations, &fs));
+  if (!session_) throw std::runtime_error{"libfuse does not take the mount options"};
+}
+
+Session::~Session() {
+  if (mounted_) fuse_session_unmount(session_.get());
+}
+
+void Session::mount(const std::filesystem::path& mountpoint) {
+  if (fuse_session_mount(session_.get(), mountpoint.c_str()) != 0) {
+    throw std::runtime_error{"cannot mount at " + printable(mountpoint.string())};
+  }
+  mounted_ = true;
+}
+
+void Session::attach(const fuse_custom_io& io, int fd) {
+  if (const int error = fuse_session_custom_io(session_.get(), &io, fd); error != 0) {
+    throw std::system_error{-error, std::generic_category(), "fuse_session_custom_io"};
+  }
+}
+
+void Session::run(unsigned threads) {
+  int result = 0;
+  if (threads <= 1) {
+    result = fuse_session_loop(session_.get());
+  } else {
+    const LoopConfig config{fuse_loop_cfg_create(), fuse_loop_cfg_destroy};
+    if (!config) throw std::bad_alloc{};
+    fuse_loop_cfg_set_max_threads(config.get(), threads);
+    fuse_loop_cfg_set_idle_threads(config.get(), threads);
+    result = fuse_session_loop_mt(session_.get(), config.get());
+  }
+  // Above 0 it is the signal that asked for the end; this program has its own way with signals.
+  if (result < 0)
+    throw std::system_error{-result, std::generic_category(), "the connection to the kernel"};
+}
+
+void Session::stop() noexcept {
+  fuse_session_exit(session_.get());
+}
+
+std::string libfuse_version() {
+  return fuse_pkgversion();
+}
+
+void set_libfuse_log(void (*sink)(bool error, const std::string& line)) {
+  libfuse_sink = sink;
+  fuse_set_log_func(pass_on_log);
+}
+
+}  // namespace ollamafs

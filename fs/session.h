@@ -1,0 +1,65 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "fs/file_system.h"
+
+struct fuse_session;
+struct fuse_custom_io;
+
+namespace ollamafs {
+
+struct SessionOptions {
+  std::string fsname;  // what `mount` and `df` show as the source
+  bool allow_other =
+      false;           // others than the mounting user may enter, as far as the modes let them
+  bool debug = false;  // libfuse logs every request
+};
+
+// A connection between a FileSystem and the kernel. Mounted read-only, nosuid, nodev, noexec, as
+// fuse.ollamafs, with the kernel checking the modes. Whatever happens, the end of the session is
+// the end of the mount.
+class Session {
+ public:
+  // `fs` must outlive the session. Throws std::runtime_error if libfuse refuses the options.
+  Session(FileSystem& fs, const SessionOptions& options);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // Mounts at an absolute path. Throws std::runtime_error; what libfuse or fusermount3 had to say
+  // about it they have said themselves.
+  void mount(const std::filesystem::path& mountpoint);
+
+  // Takes requests from `fd` by `io` instead of from a mount: for tests that play the kernel.
+  void attach(const fuse_custom_io& io, int fd);
+
+  // Answers requests until the file system is unmounted or stop() is called, with several threads
+  // unless `threads` is 1. Throws std::system_error if the connection breaks.
+  void run(unsigned threads = 10);
+
+  // Makes run() return without waiting for what is open. Safe from any thread. The thread in run()
+  // must be woken: by a signal or by the next request.
+  void stop() noexcept;
+
+ private:
+  struct Destroy {
+    void operator()(fuse_session* session) const noexcept;
+  };
+
+  std::unique_ptr<fuse_session, Destroy> session_;
+  bool mounted_ = false;
+};
+
+// The version of libfuse that this process runs with.
+[[nodiscard]] std::string libfuse_version();
+
+// Hands every message of libfuse to `sink` (a printable line without a newline; `error` tells its
+// gravity) instead of printing it. For the whole process, because libfuse knows only one.
+void set_libfuse_log(void (*sink)(bool error, const std::string& line));
+
+}  // namespace ollamafs

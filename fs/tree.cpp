@@ -1,0 +1,30 @@
+#include "fs/tree.h"
+
+#include <algorithm>
+
+namespace ollamafs {
+
+const Node* Tree::find(InodeNumber ino) const noexcept {
+  const auto it =
+      std::ranges::lower_bound(index_, ino, {}, &std::pair<InodeNumber, std::uint32_t>::first);
+  return it == index_.end() || it->first != ino ? nullptr : &nodes_[it->second];
+}
+
+std::span<const Dentry> Tree::entries(const Node& directory) const noexcept {
+  return std::span{entries_}.subspan(directory.first_entry, directory.entries);
+}
+
+const Node* Tree::lookup(const Node& directory, std::string_view name) const noexcept {
+  if (name == ".") return &directory;
+  if (!directory.is_directory()) return nullptr;
+  if (name == "..") return &nodes_[directory.parent];
+  const auto all = entries(directory);
+  const auto it = std::ranges::lower_bound(all, name, {}, &Dentry::name);
+  return it == all.end() || it->name != name ? nullptr : &nodes_[it->node];
+}
+
+const Model* Tree::model(const Node& node) const noexcept {
+  return node.model == Node::kNone ? nullptr : &catalog_->models()[node.model];
+}
+
+}  // namespace ollamafs

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace ollamafs {
+
+// What the command's exit status says; the manual page lists them.
+enum class ExitStatus : int {
+  ok = 0,
+  failed = 1,            // tried and could not; the message says why
+  usage = 2,             // the command line is not understood
+  no_store = 3,          // no store was found, or the one that was named is none
+  store_unreadable = 4,  // there is a store, but this user may not read it
+};
+
+// Ends the command. what() is printable, may have several lines, and says what was wrong, with
+// which file, and what to do about it.
+class CommandError : public std::runtime_error {
+ public:
+  explicit CommandError(const std::string& message, ExitStatus status = ExitStatus::failed)
+      : std::runtime_error{message}, status_{status} {}
+
+  [[nodiscard]] ExitStatus status() const noexcept { return status_; }
+
+ private:
+  ExitStatus status_;
+};
+
+}  // namespace ollamafs

@@ -1,0 +1,213 @@
+#include "src/mount_command.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <pthread.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <thread>
+
+#include "fs/file_system.h"
+#include "fs/session.h"
+#include "fs/views.h"
+#include "src/background.h"
+#include "src/log.h"
+#include "src/mount_access.h"
+#include "src/mount_options.h"
+#include "src/mount_point.h"
+#include "src/mount_table.h"
+#include "src/open_store.h"
+#include "src/signals.h"
+#include "store/catalog.h"
+#include "store/dir_stream.h"
+#include "store/text.h"
+
+namespace ollamafs {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kFuseDevice = "/dev/fuse";
+
+// Said before any work is done, because what libfuse has to say about it helps nobody.
+void require_fuse() {
+  if (::euidaccess(kFuseDevice, R_OK | W_OK) == 0) return;
+  if (errno == ENOENT) {
+    throw CommandError{
+        "there is no /dev/fuse: load the kernel's module with `sudo modprobe fuse`, or start the "
+        "container with --device /dev/fuse; `ollamafs list` works without it"};
+  }
+  throw CommandError{fmt::format(
+      "/dev/fuse cannot be opened by this user: {}; `sudo chmod 0666 /dev/fuse` gives it the mode "
+      "that it usually has, `sudo ollamafs mount` works without that",
+      std::strerror(errno))};
+}
+
+// As many descriptors as may be had; half of them for blobs that stay open (design §5).
+BlobLimits blob_limits() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return {};
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  BlobLimits limits;
+  limits.descriptors = limit.rlim_cur / 2;
+  return limits;
+}
+
+// Says once, by name, what is wrong in the store; where much is, the list says the rest.
+void report(Log& log, const Catalog& catalog) {
+  constexpr std::size_t most = 20;
+  std::size_t said = 0, left = 0;
+  const auto say = [&](const std::string& subject, const std::string& fault) {
+    if (said == most) {
+      ++left;
+      return;
+    }
+    ++said;
+    log->warn("{} {}", printable(subject), fault);
+  };
+  for (const Model& model : catalog.models()) {
+    if (!model.whole()) say(model.shown, fmt::format("is broken: {}", model.faults.front()));
+  }
+  for (const Problem& problem : catalog.problems()) say(problem.path, problem.reason);
+  if (left > 0) log->warn("and {} more: see `ollamafs list`", left);
+}
+
+// Waits for the mount's own answer. The kernel may have taken the mount while the daemon is not
+// there to serve it.
+bool answers(const fs::path& mountpoint) {
+  const DirStream dir{::opendir(mountpoint.c_str())};
+  return dir && ::readdir(dir.get()) != nullptr;
+}
+
+// Everything that lives as long as the mount, in the order in which it must come and go.
+class Daemon {
+ public:
+  Daemon(const StoreChoice& choice, const MountArguments& arguments, const MountOptions& options,
+         const MountAccess& access, Log& log)
+      : log_{log},
+        main_thread_{::pthread_self()},
+        signals_{std::make_unique<SignalWatcher>(
+            [this](int signal, int count) { on_signal(signal, count); })},
+        store_{open_store(choice, access.outside_links(), options.follow)},
+        mountpoint_{{real_mountpoint(arguments.mountpoint), store_.path(), options.nonempty,
+                     access.mountpoint_owner()},
+                    log} {
+    const auto catalog = Catalog::read(store_);
+    log_->debug("{} models, {} blobs", catalog->models().size(), catalog->blobs().size());
+    report(log_, *catalog);
+    std::string note;
+    const TreeOptions tree = access.tree_options(store_, *catalog, note);
+    if (!note.empty()) log_->info("{}", note);
+    file_system_ = std::make_unique<FileSystem>(
+        store_, build_tree(catalog, tree, {mountpoint_.path(), store_.path()}), blob_limits(),
+        [this](const std::string& message) { log_->error("{}", message); });
+    session_ = std::make_unique<Session>(
+        *file_system_,
+        SessionOptions{store_.path().string(), access.allow_other(), arguments.debug});
+  }
+
+  ~Daemon() { end(); }
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  // Mounts and serves until the end. Calls `ready` as soon as the mount answers.
+  ExitStatus run(const std::function<void()>& ready) {
+    if (stopping_) return ExitStatus::failed;
+    session_->mount(mountpoint_.path());
+    mounted_ = true;
+    waiter_ = std::thread{[this, &ready] { wait_for_answer(ready); }};
+    session_->run();
+    end();
+    if (answered_ || stopping_) return ExitStatus::ok;
+    log_->error("the mount at {} did not answer", printable(mountpoint_.path().string()));
+    return ExitStatus::failed;
+  }
+
+ private:
+  void wait_for_answer(const std::function<void()>& ready) noexcept try {
+    answered_ = answers(mountpoint_.path());
+    if (!answered_) return;
+    log_->info("{} shows the models of {}", printable(mountpoint_.path().string()),
+               printable(store_.path().string()));
+    ready();
+  } catch (const std::exception& error) {
+    log_->error("cannot go to the background: {}", error.what());
+    answered_ = false;
+    stop();
+  }
+
+  // The session goes before the waiter is waited for: it may still be waiting for the mount's
+  // answer.
+  void end() {
+    signals_.reset();
+    session_.reset();
+    if (waiter_.joinable()) waiter_.join();
+  }
+
+  void stop() {
+    session_->stop();
+    SignalWatcher::wake(main_thread_);
+  }
+
+  // The first signal takes the mount out of sight and lets what is open be read to its end; the
+  // second ends that too (design §6).
+  void on_signal(int signal, int count) {
+    stopping_ = true;
+    if (!mounted_) {
+      if (count > 0) ::_exit(static_cast<int>(ExitStatus::failed));
+      return;
+    }
+    if (count == 0) {
+      log_->info("unmounting: {}", ::strsignal(signal));
+      const auto obstacle = unmount(mountpoint_.path(), true);
+      if (!obstacle) return;
+      log_->error("cannot unmount: {}", *obstacle);
+    }
+    stop();
+  }
+
+  Log& log_;
+  pthread_t main_thread_;
+  std::atomic<bool> stopping_ = false;  // a signal came
+  std::atomic<bool> mounted_ = false;
+  std::atomic<bool> answered_ = false;
+  std::unique_ptr<SignalWatcher> signals_;
+  StoreDir store_;
+  MountPoint mountpoint_;
+  std::unique_ptr<FileSystem> file_system_;
+  std::unique_ptr<Session> session_;
+  std::thread waiter_;
+};
+
+}  // namespace
+
+ExitStatus mount_command(const MountArguments& arguments) {
+  const MountOptions options = parse_mount_options(arguments.options);
+  Log log{arguments.debug};
+  const StoreChoice choice = choose_store(arguments.store);
+  require_fuse();
+  log->info("{}", choice.reason);
+
+  const MountAccess access{options};
+  const auto serve = [&](const std::function<void()>& ready) {
+    Daemon daemon{choice, arguments, options, access, log};
+    return daemon.run(ready);
+  };
+  if (arguments.foreground || arguments.debug) return serve([] {});
+  return run_in_background([&](const std::function<void()>& leave_terminal) {
+    return serve([&] {
+      leave_terminal();
+      log.move_to_syslog();
+    });
+  });
+}
+
+}  // namespace ollamafs

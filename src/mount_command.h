@@ -1,0 +1,23 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "src/exit_status.h"
+
+namespace ollamafs {
+
+struct MountArguments {
+  std::filesystem::path mountpoint;
+  std::filesystem::path store;       // empty: find it
+  std::vector<std::string> options;  // of all -o
+  bool foreground = false;
+  bool debug = false;
+};
+
+// `ollamafs mount`. Returns when the mount answers, or with `foreground` when it has ended. Throws
+// CommandError.
+ExitStatus mount_command(const MountArguments& arguments);
+
+}  // namespace ollamafs

@@ -1,0 +1,116 @@
+#include "src/mount_table.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spawn.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <system_error>
+
+#include "store/text.h"
+#include "store/unique_fd.h"
+
+namespace ollamafs {
+namespace {
+
+// Blank, tab, newline and backslash stand as three octal digits in the table.
+std::string unescape(const std::string& field) {
+  std::string out;
+  for (std::size_t i = 0; i < field.size(); ++i) {
+    if (field[i] == '\\' && i + 3 < field.size()) {
+      out += static_cast<char>((field[i + 1] - '0') << 6 | (field[i + 2] - '0') << 3 |
+                               (field[i + 3] - '0'));
+      i += 3;
+    } else {
+      out += field[i];
+    }
+  }
+  return out;
+}
+
+// "36 35 98:0 /root /mountpoint options optional… - type source superoptions"
+std::optional<MountEntry> parse(const std::string& line) {
+  std::istringstream words{line};
+  std::string skip, mountpoint, type, source;
+  words >> skip >> skip >> skip >> skip >> mountpoint;
+  while (words >> skip && skip != "-") {
+  }
+  if (!(words >> type >> source)) return std::nullopt;
+  return MountEntry{unescape(mountpoint), unescape(type), unescape(source)};
+}
+
+std::string trimmed(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  return text;
+}
+
+std::string read_all(int fd) {
+  std::string text;
+  char buffer[512];
+  for (ssize_t n; (n = ::read(fd, buffer, sizeof buffer)) > 0 || (n < 0 && errno == EINTR);) {
+    if (n > 0) text.append(buffer, static_cast<std::size_t>(n));
+  }
+  return text;
+}
+
+class SpawnActions {
+ public:
+  SpawnActions() { ::posix_spawn_file_actions_init(&actions_); }
+  ~SpawnActions() { ::posix_spawn_file_actions_destroy(&actions_); }
+  SpawnActions(const SpawnActions&) = delete;
+  SpawnActions& operator=(const SpawnActions&) = delete;
+  posix_spawn_file_actions_t* get() noexcept { return &actions_; }
+
+ private:
+  posix_spawn_file_actions_t actions_;
+};
+
+// Runs fusermount3 and returns what it complained of, or nothing if it did what it was asked.
+std::optional<std::string> run_fusermount(const std::filesystem::path& path, bool lazy) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return std::string{std::strerror(errno)};
+  const UniqueFd reader{ends[0]};
+  UniqueFd writer{ends[1]};
+  SpawnActions actions;
+  ::posix_spawn_file_actions_adddup2(actions.get(), writer.get(), STDERR_FILENO);
+  std::string program = "fusermount3", options = lazy ? "-uz" : "-u", dashes = "--", target = path;
+  char* arguments[] = {program.data(), options.data(), dashes.data(), target.data(), nullptr};
+  pid_t child = 0;
+  if (const int error =
+          ::posix_spawnp(&child, "fusermount3", actions.get(), nullptr, arguments, environ)) {
+    return fmt::format("fusermount3 cannot be run: {}", std::strerror(error));
+  }
+  writer = UniqueFd{};
+  const std::string complaint = trimmed(read_all(reader.get()));
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return std::nullopt;
+  return complaint.empty() ? "fusermount3 failed" : printable(complaint);
+}
+
+}  // namespace
+
+std::optional<MountEntry> mounted_at(const std::filesystem::path& path) {
+  std::ifstream table{"/proc/self/mountinfo"};
+  if (!table) throw std::system_error{errno, std::generic_category(), "/proc/self/mountinfo"};
+  std::optional<MountEntry> found;
+  for (std::string line; std::getline(table, line);) {
+    if (auto entry = parse(line); entry && entry->mountpoint == path) found = std::move(entry);
+  }
+  return found;
+}
+
+std::optional<std::string> unmount(const std::filesystem::path& path, bool lazy) {
+  if (::geteuid() != 0) return run_fusermount(path, lazy);
+  if (::umount2(path.c_str(), UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0) return std::nullopt;
+  return std::string{std::strerror(errno)};
+}
+
+}  // namespace ollamafs

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+namespace ollamafs {
+
+// A line of /proc/self/mountinfo (proc(5)).
+struct MountEntry {
+  std::string mountpoint;
+  std::string type;    // "fuse.ollamafs"
+  std::string source;  // the store
+};
+
+constexpr const char* kMountType = "fuse.ollamafs";
+
+// What is mounted at `path`, the topmost if several mounts are stacked; nothing if it is no mount
+// point. `path` is absolute and without symlinks. Throws std::system_error if the table cannot be
+// read.
+[[nodiscard]] std::optional<MountEntry> mounted_at(const std::filesystem::path& path);
+
+// Takes a mount away. As root by the system call, else through fusermount3. With `lazy` it goes
+// from the tree at once and ends when nothing of it is open any more. Returns what stood in the
+// way, a printable line, or nothing if it is done.
+[[nodiscard]] std::optional<std::string> unmount(const std::filesystem::path& path, bool lazy);
+
+}  // namespace ollamafs
