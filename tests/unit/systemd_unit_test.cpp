@@ -34,9 +34,9 @@ class SystemdUnit : public ::testing::Test {
   // What `lines` of a [Service] section make of `key`.
   [[nodiscard]] std::string value_of(const std::string& lines, const std::string& key = "A") const {
     write("etc/systemd/system/ollama.service", "[Service]\n" + lines);
-    const auto& environment = read().value().environment;
-    const auto entry = environment.find(key);
-    return entry == environment.end() ? "(not set)" : entry->second.value_or("(unknown)");
+    const ServiceUnit unit = read().value();
+    const auto entry = unit.environment.find(key);
+    return entry == unit.environment.end() ? "(not set)" : entry->second.value_or("(unknown)");
   }
 
   fs::path root_;

@@ -1,0 +1,60 @@
+// The mounted tests run in a mount namespace of their own, which ends with them: nothing that they
+// mount is seen outside, and nothing stays.
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+namespace {
+
+constexpr const char* kFuse = "/dev/fuse";
+
+bool fail(const char* what) {
+  std::fprintf(stderr, "mounted tests: %s: %s\n", what, std::strerror(errno));
+  return false;
+}
+
+// An ordinary user must be able to open /dev/fuse, as udev lets them nearly everywhere. Where this
+// machine's may not be opened, one that may is put over it, in this namespace.
+bool open_fuse_to_all() {
+  struct stat st {};
+  if (::stat(kFuse, &st) != 0) return fail("/dev/fuse, without which nothing can be mounted");
+  if ((st.st_mode & 0006) == 0006) return true;
+  char place[] = "/tmp/ollamafs-dev-XXXXXX";
+  if (!::mkdtemp(place)) return fail("mkdtemp");
+  if (::mount("tmpfs", place, "tmpfs", MS_NOSUID, "mode=0755") != 0) return fail("tmpfs");
+  const std::string node = std::string{place} + "/fuse";
+  if (::mknod(node.c_str(), S_IFCHR | 0666, st.st_rdev) != 0 || ::chmod(node.c_str(), 0666) != 0 ||
+      ::mount(node.c_str(), kFuse, nullptr, MS_BIND, nullptr) != 0) {
+    return fail("a /dev/fuse for everybody");
+  }
+  if (::umount2(place, MNT_DETACH) != 0) return fail("umount");
+  ::rmdir(place);
+  return true;
+}
+
+bool enter_namespace() {
+  if (::geteuid() != 0) {
+    std::fputs("mounted tests: need root for a mount namespace of their own; scripts/test uses sudo\n", stderr);
+    return false;
+  }
+  if (::unshare(CLONE_NEWNS) != 0) return fail("unshare");
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return fail("private mounts");
+  return open_fuse_to_all();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  ::testing::InitGoogleTest(&argc, argv);
+  // ctest asks for the names of the tests at build time, without root.
+  if (!GTEST_FLAG_GET(list_tests) && !enter_namespace()) return 1;
+  ::umask(022);
+  return RUN_ALL_TESTS();
+}
