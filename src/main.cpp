@@ -35,7 +35,9 @@ void add_mount(CLI::App& app, MountArguments& arguments) {
   mount->add_flag("-d,--debug", arguments.debug, "Likewise, and log every request");
   mount->add_option("-o", arguments.options, "allow_other, uid=, gid=, follow=DIR, nonempty")
       ->type_name("OPTION,...")
-      ->allow_extra_args(false);
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
 void add_umount(CLI::App& app, CommandLine& line) {
@@ -51,7 +53,9 @@ void add_list(CLI::App& app, ListArguments& arguments) {
   list->add_option("--store", arguments.store, kStoreHelp)->type_name("DIR");
   list->add_option("--follow", arguments.follow, "Where symlinks may lead out of the store")
       ->type_name("DIR")
-      ->allow_extra_args(false);
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   list->add_flag("--json", arguments.json, "For machines");
 }
 

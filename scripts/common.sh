@@ -1,0 +1,52 @@
+# Shared by the scripts beside it; read with `.`, not run.
+
+top=$(cd "$(dirname "$0")/.." && pwd)
+
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+# Runs a command as root, through sudo if need be.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    die "needs root or sudo for: $*"
+  fi
+}
+
+# What the program is built with, and what the tests need beside that.
+build_packages="g++ cmake ninja-build pkg-config libfuse3-dev fuse3 nlohmann-json3-dev
+  libspdlog-dev libfmt-dev libcli11-dev libssl-dev"
+test_packages="$build_packages libgtest-dev libgmock-dev libarchive-dev libarchive-tools rsync
+  openssh-server openssh-client sudo busybox python3 7zip attr acl mandoc util-linux procps"
+
+# Installs those of the named Debian packages that are missing.
+install_missing() {
+  command -v apt-get >/dev/null ||
+    die "no apt-get here: install what these Debian packages hold, then build with cmake: $*"
+  missing=""
+  for package in "$@"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
+      missing="$missing $package"
+  done
+  [ -n "$missing" ] || return 0
+  say "installing$missing"
+  as_root apt-get update -qq
+  # shellcheck disable=SC2086  # one word a package
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+    $missing >/dev/null
+}
+
+# build PRESET [cmake option...]: configures and builds, quietly unless it fails.
+build() {
+  preset=$1
+  shift
+  log=$top/build/$preset.log
+  mkdir -p "$top/build"
+  if ! (cd "$top" && cmake --preset "$preset" "$@" && cmake --build --preset "$preset") >"$log" 2>&1; then
+    tail -n 60 "$log" >&2
+    die "the $preset build failed; all it said is in $log"
+  fi
+}
