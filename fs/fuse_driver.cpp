@@ -18,8 +18,8 @@ constexpr double kTimeout = 86400;
 // Constant: a number is never used again for another node.
 constexpr std::uint64_t kGeneration = 1;
 
-FileSystem& file_system(fuse_req_t req) noexcept {
-  return *static_cast<FileSystem*>(fuse_req_userdata(req));
+Driver& driver(fuse_req_t req) noexcept {
+  return *static_cast<Driver*>(fuse_req_userdata(req));
 }
 
 int to_errno(const std::error_code& ec) noexcept {
@@ -33,7 +33,7 @@ template <class Operation>
 void serve(fuse_req_t req, Operation&& operation) noexcept {
   int error = EIO;
   try {
-    error = to_errno(operation(file_system(req)));
+    error = to_errno(operation(driver(req).file_system));
   } catch (const std::bad_alloc&) {
     error = ENOMEM;
   } catch (const std::system_error& failure) {
@@ -60,9 +60,13 @@ T& handle(const fuse_file_info* info) noexcept {
   return *reinterpret_cast<T*>(info->fh);
 }
 
+// If the reply fails, the kernel never has the handle, and will not give it back.
 template <class T>
-void set_handle(fuse_file_info* info, const std::unique_ptr<T>& opened) noexcept {
-  info->fh = reinterpret_cast<std::uintptr_t>(opened.get());
+void reply_open(fuse_req_t req, fuse_file_info* info, HandleSet<T>& handles,
+                std::unique_ptr<T> opened) {
+  T* const handle = handles.open(std::move(opened));
+  info->fh = reinterpret_cast<std::uintptr_t>(handle);
+  if (fuse_reply_open(req, info) != 0) handles.close(handle);
 }
 
 fuse_entry_param entry_of(const Node& node) noexcept {
@@ -120,15 +124,13 @@ void opendir(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
     std::error_code ec;
     auto opened = fs.open_directory(node, ec);
     if (ec) return ec;
-    set_handle(info, opened);
-    // If the reply fails, no releasedir will ever come.
-    if (fuse_reply_open(req, info) == 0) (void)opened.release();
+    reply_open(req, info, driver(req).directories, std::move(opened));
     return {};
   });
 }
 
 void releasedir(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
-  const std::unique_ptr<OpenDirectory> opened{&handle<OpenDirectory>(info)};
+  driver(req).directories.close(&handle<OpenDirectory>(info));
   fuse_reply_err(req, 0);
 }
 
@@ -208,15 +210,14 @@ void open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
     std::error_code ec;
     auto opened = fs.open_file(node, ec);
     if (ec) return ec;
-    set_handle(info, opened);
     info->keep_cache = 1;  // content never changes under a number
-    if (fuse_reply_open(req, info) == 0) (void)opened.release();
+    reply_open(req, info, driver(req).files, std::move(opened));
     return {};
   });
 }
 
 void release(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
-  const std::unique_ptr<OpenFile> opened{&handle<OpenFile>(info)};
+  driver(req).files.close(&handle<OpenFile>(info));
   fuse_reply_err(req, 0);
 }
 

@@ -8,22 +8,6 @@
 namespace ollamafs {
 namespace {
 
-// A path as a shell takes it.
-std::string quoted(const std::string& path) {
-  constexpr std::string_view plain =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+,:@%";
-  if (!path.empty() && path.find_first_not_of(plain) == std::string::npos) return path;
-  std::string out = "'";
-  for (const char c : path) {
-    if (c == '\'') {
-      out += "'\\''";
-    } else {
-      out += c;
-    }
-  }
-  return out + "'";
-}
-
 // The model that the examples use: the first that can be copied.
 std::string example_name(const Catalog& catalog) {
   const auto it = std::ranges::find_if(catalog.models(), &Model::whole);
@@ -35,7 +19,7 @@ std::string example_name(const Catalog& catalog) {
 void add_readme(TreeBuilder& tree, const MountFacts& facts) {
   const std::string name = example_name(tree.catalog());
   const auto at = [&](std::string_view below) {
-    return quoted(printable((facts.mountpoint / below).string()));
+    return shell_word((facts.mountpoint / below).string());
   };
   tree.text(TreeBuilder::kRoot, "README.txt",
             fmt::format(R"(The models of the Ollama store
@@ -74,7 +58,7 @@ the store: `ollamafs list` says what it lacks. Unmount with
                         fmt::arg("model", at("models/" + name)),
                         fmt::arg("archive", at("archives/" + name + ".tar")),
                         fmt::arg("file", std::filesystem::path{name + ".tar"}.filename().string()),
-                        fmt::arg("mountpoint", quoted(printable(facts.mountpoint.string())))));
+                        fmt::arg("mountpoint", shell_word(facts.mountpoint.string()))));
 }
 
 }  // namespace ollamafs

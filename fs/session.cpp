@@ -58,7 +58,8 @@ void Session::Destroy::operator()(fuse_session* session) const noexcept {
   fuse_session_destroy(session);
 }
 
-Session::Session(FileSystem& fs, const SessionOptions& options) {
+Session::Session(FileSystem& fs, const SessionOptions& options)
+    : driver_{std::make_unique<Driver>(fs)} {
   Arguments arguments;
   for (const char* option : {"ro", "nosuid", "nodev", "noexec", "default_permissions"}) {
     arguments.add_option(option);
@@ -68,7 +69,7 @@ Session::Session(FileSystem& fs, const SessionOptions& options) {
   if (options.allow_other) arguments.add_option("allow_other");
   if (options.debug) arguments.add_option("debug");
   const fuse_lowlevel_ops& operations = fuse_operations();
-  session_.reset(fuse_session_new(arguments.get(), &operations, sizeof operations, &fs));
+  session_.reset(fuse_session_new(arguments.get(), &operations, sizeof operations, driver_.get()));
   if (!session_) throw std::runtime_error{"libfuse does not take the mount options"};
 }
 

@@ -13,6 +13,8 @@ struct fuse_custom_io;
 
 namespace ollamafs {
 
+struct Driver;
+
 struct SessionOptions {
   std::string fsname;  // what `mount` and `df` show as the source
   bool allow_other =
@@ -51,6 +53,7 @@ class Session {
     void operator()(fuse_session* session) const noexcept;
   };
 
+  std::unique_ptr<Driver> driver_;  // outlives session_, which uses it to its end
   std::unique_ptr<fuse_session, Destroy> session_;
   bool mounted_ = false;
 };

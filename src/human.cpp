@@ -45,8 +45,9 @@ std::string human_size(std::int64_t bytes) {
 }
 
 std::string human_time(std::int64_t then, std::int64_t now) {
-  return then > now ? human_duration(then - now) + " from now"
-                    : human_duration(now - then) + " ago";
+  constexpr std::int64_t forever = 21LL * 365 * 24 * 3600;
+  if (then <= now) return human_duration(now - then) + " ago";
+  return then - now >= forever ? "Forever" : human_duration(then - now) + " from now";
 }
 
 std::string utc_time(std::int64_t seconds) {

@@ -125,8 +125,8 @@ void print_json(const std::vector<Listed>& listed, const StoreDir& store, const 
   }
   const nlohmann::ordered_json json = {
       {"store", store.path().string()}, {"models", models}, {"problems", problems}};
-  // Names of stray files may hold any byte.
-  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  // Names of stray files may hold any byte, and control characters that JSON lets pass raw.
+  fmt::print("{}\n", json.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace));
 }
 
 }  // namespace

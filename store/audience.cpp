@@ -8,11 +8,23 @@
 #include <filesystem>
 #include <system_error>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 
 namespace ollamafs {
 namespace {
 
 namespace fs = std::filesystem;
+
+// Who can pass, and the file or directory that lets no more people pass.
+struct Verdict {
+  Audience audience = Audience::nobody;
+  fs::path culprit;
+};
+
+const Verdict& narrower(const Verdict& a, const Verdict& b) {
+  return b.audience < a.audience ? b : a;
+}
 
 class Survey {
  public:
@@ -23,47 +35,57 @@ class Survey {
     }
     out_.uid = st.st_uid;
     out_.gid = st.st_gid;
-    narrow(directory(store.path()), store.path());
+    narrow(directory(store.path()));
   }
 
-  // Looks at a file of the store and at all directories above the place where it really is.
-  void file(const std::string& relative, mode_t wanted) {
+  // Looks at a file or directory of the store that must have the bits `wanted`, as the last class
+  // of mode bits has them, and at all directories above the place where it really is.
+  void look(const std::string& relative, mode_t wanted) {
     std::error_code ec;
     const StoreDir::Opened opened = store_.resolve(relative, ec);
     struct stat st {};
-    if (ec || ::fstat(opened.fd.get(), &st) != 0) return;  // its model is broken
+    if (ec || ::fstat(opened.fd.get(), &st) != 0) return;  // nobody will be shown it
     const fs::path path = path_of_fd(opened.fd.get());
-    narrow(std::min(of(st, wanted, path), directory(path.parent_path())), path);
+    narrow(narrower(directory(path.parent_path()), {of(st, wanted, path), path}));
+  }
+
+  // Looks at a manifest and at the folders of its tree, which must be listable: the view lists
+  // them.
+  void look_at_tag(const fs::path& path) {
+    look(path.string(), S_IROTH);
+    for (fs::path folder = path.parent_path(); !folder.empty(); folder = folder.parent_path()) {
+      if (!folders_.insert(folder.string()).second) return;  // it, and all above
+      look(folder.string(), S_IROTH | S_IXOTH);
+    }
   }
 
  private:
-  void narrow(Audience audience, const fs::path& by) {
-    if (audience >= out_.audience) return;
-    out_.audience = audience;
-    out_.narrowest = by.string();
+  void narrow(const Verdict& verdict) {
+    if (verdict.audience >= out_.audience) return;
+    out_.audience = verdict.audience;
+    out_.narrowest = verdict.culprit.string();
   }
 
   // Who can pass through `path` and everything above it.
-  Audience directory(const fs::path& path) {
+  const Verdict& directory(const fs::path& path) {
     const auto known = directories_.find(path.string());
     if (known != directories_.end()) return known->second;
     struct stat st {};
-    Audience audience = Audience::nobody;
-    if (::stat(path.c_str(), &st) == 0) audience = of(st, S_IXOTH, path);
-    if (path.has_relative_path()) audience = std::min(audience, directory(path.parent_path()));
-    directories_.emplace(path.string(), audience);
-    return audience;
+    Verdict verdict{Audience::nobody, path};
+    if (::stat(path.c_str(), &st) == 0) verdict.audience = of(st, S_IXOTH, path);
+    if (path.has_relative_path()) verdict = narrower(directory(path.parent_path()), verdict);
+    return directories_.emplace(path.string(), std::move(verdict)).first->second;
   }
 
-  // `wanted`: S_IROTH or S_IXOTH or both, as the last class of mode bits has them.
   [[nodiscard]] Audience of(const struct stat& st, mode_t wanted, const fs::path& path) const {
     const bool others = (st.st_mode & wanted) == wanted;
     const bool group = (st.st_mode >> 3 & wanted) == wanted;
     const bool owner = (st.st_mode >> 6 & wanted) == wanted;
-    const bool store_group = st.st_gid == out_.gid ? group : others;
+    const bool listed = has_access_list(path);
+    const bool store_group = !listed && (st.st_gid == out_.gid ? group : others);
     const bool store_owner = st.st_uid == out_.uid ? owner : store_group;
     if (!store_owner) return Audience::nobody;
-    if (has_access_list(path) || !store_group) return Audience::owner;
+    if (!store_group) return Audience::owner;
     return others && group ? Audience::everyone : Audience::group;
   }
 
@@ -73,7 +95,8 @@ class Survey {
 
   const StoreDir& store_;
   StoreAudience& out_;
-  std::unordered_map<std::string, Audience> directories_;
+  std::unordered_map<std::string, Verdict> directories_;  // by real path
+  std::unordered_set<std::string> folders_;               // of the trees that were looked at
 };
 
 }  // namespace
@@ -81,13 +104,13 @@ class Survey {
 StoreAudience audience_of(const StoreDir& store, const Catalog& catalog) {
   StoreAudience out;
   Survey survey{store, out};
+  survey.look("blobs", S_IXOTH);
   for (const Model& model : catalog.models()) {
-    survey.file(fs::path{model.tag_path}.parent_path().string(), S_IROTH | S_IXOTH);
-    survey.file(model.tag_path, S_IROTH);
-    survey.file("blobs/" + model.manifest->digest.blob_name(), S_IROTH);  // the child of a list
+    survey.look_at_tag(model.tag_path);
+    survey.look("blobs/" + model.manifest->digest.blob_name(), S_IROTH);  // the child of a list
   }
   for (const Blob& blob : catalog.blobs()) {
-    if (blob.good()) survey.file(blob.path(), S_IROTH);
+    if (blob.good()) survey.look(blob.path(), S_IROTH);
   }
   return out;
 }

@@ -19,8 +19,10 @@ struct BlobLimits {
   std::uint64_t small = 64u << 10;   // what is a small blob, bytes
 };
 
-// An open blob: the bytes that the file had when it was opened, for as long as this lives, or an
-// error. Immutable; may be read by several threads at once.
+// An open blob: the bytes of the file that was opened, for as long as this lives and whatever
+// becomes of its name, or an error. Only a file that is rewritten in place shows its new bytes,
+// which cannot be told from a file that was touched. Immutable; may be read by several threads at
+// once.
 class OpenBlob {
  public:
   struct Ledger;  // of the pool that opened it

@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <numeric>
 #include <optional>
@@ -9,9 +8,11 @@
 #include <utility>
 
 #include "store/catalog.h"
+#include "store/list_child.h"
 #include "store/shown_names.h"
 #include "store/tag_reader.h"
 #include "store/tag_tree.h"
+#include "store/text.h"
 
 namespace ollamafs {
 
@@ -49,15 +50,26 @@ class CatalogBuilder {
         Tags& tags = by_name[tag.name.logical_name()];
         if (tree == TreeKind::v1) {
           tags.v1.push_back(std::move(tag));
-        } else if (!tags.v2) {
-          tags.v2 = std::move(tag);
         } else {
-          problem(tag.path,
-                  fmt::format("is hidden by {}, which stands for the same name", tags.v2->path));
+          add_v2(tags, std::move(tag));
         }
       }
     }
     return by_name;
+  }
+
+  // Hosts can be spelled in several ways in the v2 tree; the folder that Ollama itself would write
+  // is the one that it reads.
+  void add_v2(Tags& tags, Tag tag) {
+    if (tags.v2 && tag.path == std::string{tree_folder(TreeKind::v2)} + "/" + tag.name.v2_path()) {
+      std::swap(*tags.v2, tag);
+    }
+    if (tags.v2) {
+      problem(tag.path, fmt::format("is hidden by {}, which stands for the same name",
+                                    printable(tags.v2->path)));
+    } else {
+      tags.v2 = std::move(tag);
+    }
   }
 
   // A store that may not be read is not an empty store.
@@ -95,70 +107,29 @@ class CatalogBuilder {
         problem(tag.path, std::move(failure->reason));
         return;
       }
-      model.manifest = StoredManifest::lost(*failure->blob, std::move(failure->reason));
+      model.manifest = StoredManifest::lost(*failure->blob, {std::move(failure->reason)});
     } else {
       auto& file = std::get<TagFile>(result);
       model.mtime = file.mtime;
       model.uid = file.uid;
       model.gid = file.gid;
       if (file.outside) followed_link(tag.path);
-      model.manifest = runnable(std::move(file.content));
+      model.manifest = runnable(file.content);
     }
     resolve_blobs(model);
     out_->models_.push_back(std::move(model));
   }
 
-  // ---- lists (ollama-store.md §3.3) ----
-
-  using ManifestPtr = std::shared_ptr<const StoredManifest>;
-
-  [[nodiscard]] ManifestPtr runnable(std::variant<ManifestPtr, StoredList> content) {
-    if (auto* manifest = std::get_if<ManifestPtr>(&content)) return std::move(*manifest);
-    return choose_child(std::get<StoredList>(content));
-  }
-
-  // The first complete child in the order of the runners; if none is, the first that is here at
-  // all, with its faults.
-  [[nodiscard]] ManifestPtr choose_child(const StoredList& stored) {
-    std::vector<std::pair<std::size_t, ManifestPtr>> children;
-    for (const ListEntry& entry : stored.list.entries) {
-      if (ManifestPtr child = child_of(entry)) {
-        const std::size_t rank = runner_rank(entry.runner.empty() ? child->runner : entry.runner);
-        children.emplace_back(rank, std::move(child));
-      }
+  [[nodiscard]] std::shared_ptr<const StoredManifest> runnable(
+      const std::variant<std::shared_ptr<const StoredManifest>, StoredList>& content) {
+    if (const auto* list = std::get_if<StoredList>(&content)) {
+      return choose_child(*list, reader_,
+                          [this](const StoredManifest& child) { return is_complete(child); });
     }
-    std::ranges::stable_sort(children, {}, [](const auto& child) { return child.first; });
-    for (const auto& [rank, child] : children) {
-      if (is_complete(*child)) return child;
-    }
-    if (!children.empty()) return children.front().second;
-    return StoredManifest::lost(stored.digest,
-                                fmt::format("none of the {} manifests of its list is in the store",
-                                            stored.list.entries.size()));
+    return std::get<std::shared_ptr<const StoredManifest>>(content);
   }
 
-  // Null if the child is not here, which is normal, or is not a runnable manifest.
-  [[nodiscard]] ManifestPtr child_of(const ListEntry& entry) try {
-    if (!entry.inline_json.empty()) {
-      const AnyManifest manifest = parse_manifest(entry.inline_json);
-      const auto* plain = std::get_if<Manifest>(&manifest);
-      return plain ? StoredManifest::from(entry.inline_json, *plain) : nullptr;
-    }
-    const auto digest = Digest::parse(entry.digest);
-    if (!digest) return nullptr;
-    TagResult result = reader_.read_blob(*digest);
-    const auto* file = std::get_if<TagFile>(&result);
-    const auto* manifest = file ? std::get_if<ManifestPtr>(&file->content) : nullptr;
-    return manifest ? *manifest : nullptr;
-  } catch (const ManifestError&) {
-    return nullptr;
-  }
-
-  // ggml is the original that every version can load, llamacpp the converted one (§3.4).
-  [[nodiscard]] static std::size_t runner_rank(std::string_view runner) {
-    constexpr std::array<std::string_view, 3> order = {"ggml", "llamacpp", "mlx"};
-    return static_cast<std::size_t>(std::ranges::find(order, runner) - order.begin());
-  }
+  // ---- blobs ----
 
   [[nodiscard]] bool is_complete(const StoredManifest& manifest) {
     return manifest.faults.empty() && std::ranges::all_of(manifest.blobs, [&](const BlobRef& ref) {
@@ -166,8 +137,6 @@ class CatalogBuilder {
              return blob.good() && blob.identity.size == ref.size;
            });
   }
-
-  // ---- blobs ----
 
   [[nodiscard]] std::uint32_t blob_index(const Digest& digest) {
     const auto [it, is_new] =

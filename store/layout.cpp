@@ -6,16 +6,14 @@
 namespace ollamafs {
 
 Layout::Builder& Layout::Builder::generated(std::string_view bytes) {
-  const std::uint64_t source = layout_.generated_.size();
+  append(bytes.size(), Segment::kGenerated, layout_.generated_.size());
   layout_.generated_ += bytes;
-  append(bytes.size(), Segment::kGenerated, source);
   return *this;
 }
 
 Layout::Builder& Layout::Builder::zeros(std::uint64_t count) {
-  const std::uint64_t source = layout_.generated_.size();
+  append(count, Segment::kGenerated, layout_.generated_.size());
   layout_.generated_.append(count, '\0');
-  append(count, Segment::kGenerated, source);
   return *this;
 }
 

@@ -70,12 +70,15 @@ class ManifestReader final : public nlohmann::json_sax<json> {
   }
 
   bool null() override {
-    if (places_.empty()) wrong_type("an object");
+    require_object();
+    // As in Go: an element is a zero one, a list has no elements, anything else stays as it is.
     if (place() == Place::layers) manifest_.layers.emplace_back();
     if (place() == Place::entries) list_.entries.emplace_back();
-    if (place() == Place::root && is("config")) seen_.config = true;
-    if (place() == Place::root && is("layers")) seen_.layers = true;
-    return true;  // Go leaves a field as it is
+    if (place() != Place::root) return true;
+    if (is("config")) seen_.config = true;
+    if (is("layers")) begin_layers();
+    if (is("manifests")) begin_entries();
+    return true;
   }
   bool boolean(bool) override {
     expect_nothing_known();
@@ -94,6 +97,7 @@ class ManifestReader final : public nlohmann::json_sax<json> {
     return true;
   }
   bool string(string_t& value) override {
+    require_object();
     if (std::string* field = string_field()) {
       *field = std::move(value);
     } else {
@@ -145,10 +149,23 @@ class ManifestReader final : public nlohmann::json_sax<json> {
     places_.push_back(place);
   }
 
-  [[noreturn]] void wrong_type(std::string_view wanted) const {
+  void require_object() const {
     if (places_.empty()) throw ManifestError{"is not a JSON object"};
-    throw ManifestError{
-        fmt::format("has a field \"{}\" that is not {}", key_.substr(0, 64), wanted)};
+  }
+
+  // `field` is a known one, so it is safe to print.
+  [[noreturn]] static void wrong_type(std::string_view field, std::string_view wanted) {
+    throw ManifestError{fmt::format("has a field \"{}\" that is not {}", field, wanted)};
+  }
+
+  // Of a repeated key the last one counts.
+  void begin_layers() {
+    manifest_.layers.clear();
+    seen_.layers = true;
+  }
+  void begin_entries() {
+    list_.entries.clear();
+    seen_.entries = true;
   }
 
   // The blob whose fields come next, if any.
@@ -158,7 +175,6 @@ class ManifestReader final : public nlohmann::json_sax<json> {
   }
 
   [[nodiscard]] std::string* string_field() {
-    if (places_.empty()) wrong_type("an object");
     if (Layer* layer = layer_here()) {
       if (is("mediatype")) return &layer->media_type;
       if (is("digest")) return &layer->digest;
@@ -178,7 +194,7 @@ class ManifestReader final : public nlohmann::json_sax<json> {
   }
 
   bool integer(std::int64_t value) {
-    if (places_.empty()) wrong_type("an object");
+    require_object();
     if (Layer* layer = layer_here(); layer && is("size")) {
       layer->size = value;
     } else if (place() != Place::root || !is("schemaversion")) {
@@ -189,14 +205,15 @@ class ManifestReader final : public nlohmann::json_sax<json> {
 
   // Refuses a value of a kind that no known field takes here.
   void expect_nothing_known() {
-    if (places_.empty()) wrong_type("an object");
-    if (place() == Place::layers || place() == Place::entries) wrong_type("a list of objects");
-    if (string_field() != nullptr) wrong_type("a string");
-    if (layer_here() && is("size")) wrong_type("a whole number");
+    require_object();
+    if (place() == Place::layers) wrong_type("layers", "a list of objects");
+    if (place() == Place::entries) wrong_type("manifests", "a list of objects");
+    if (string_field() != nullptr) wrong_type(key_, "a string");
+    if (layer_here() && is("size")) wrong_type(key_, "a whole number");
     if (place() != Place::root) return;
-    if (is("schemaversion")) wrong_type("a whole number");
-    if (is("config")) wrong_type("an object");
-    if (is("layers") || is("manifests")) wrong_type("a list");
+    if (is("schemaversion")) wrong_type(key_, "a whole number");
+    if (is("config")) wrong_type(key_, "an object");
+    if (is("layers") || is("manifests")) wrong_type(key_, "a list");
   }
 
   [[nodiscard]] Place place_of_object() {
@@ -221,15 +238,13 @@ class ManifestReader final : public nlohmann::json_sax<json> {
   }
 
   [[nodiscard]] Place place_of_array() {
-    if (places_.empty()) wrong_type("an object");
+    require_object();
     if (place() == Place::root && is("layers")) {
-      manifest_.layers.clear();  // of a repeated key the last one counts
-      seen_.layers = true;
+      begin_layers();
       return Place::layers;
     }
     if (place() == Place::root && is("manifests")) {
-      list_.entries.clear();
-      seen_.entries = true;
+      begin_entries();
       return Place::entries;
     }
     if (place() == Place::entry && is("layers")) entry_is_inline_ = true;
@@ -268,6 +283,10 @@ AnyManifest parse_manifest(std::string_view text) {
   if (text.size() > kMaxManifestBytes) {
     throw ManifestError{fmt::format("has {} bytes; {} is the most a manifest may have", text.size(),
                                     kMaxManifestBytes)};
+  }
+  // The JSON library takes a NUL for the end of the text.
+  if (const auto nul = text.find('\0'); nul != std::string_view::npos) {
+    throw ManifestError{fmt::format("is not JSON: it goes wrong at byte {}", nul + 1)};
   }
   if (text.starts_with("\xEF\xBB\xBF")) throw ManifestError{"begins with a byte order mark"};
 

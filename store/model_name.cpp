@@ -109,6 +109,12 @@ std::string ModelName::v1_path() const {
   return host_ + "/" + namespace_ + "/" + model_ + "/" + tag_;
 }
 
+std::string ModelName::v2_path() const {
+  std::string host = is_public() ? std::string{kPublicHostV2} : host_;
+  replace_all(host, ":", "%3A");
+  return host + "/" + namespace_ + "/" + model_ + "/" + tag_;
+}
+
 std::string ModelName::logical_name() const {
   std::string name = is_public() ? std::string{kPublicHost} : host_;
   return name + "/" + namespace_ + "/" + model_ + ":" + tag_;

@@ -45,6 +45,10 @@ class ModelName {
   // Where the manifest lives below manifests/: host/namespace/model/tag, a port's colon included.
   [[nodiscard]] std::string v1_path() const;
 
+  // Where Ollama >= 0.40 writes it below manifests-v2/: as v1_path, but the public host is
+  // `ollama.com` and ':' is "%3A".
+  [[nodiscard]] std::string v2_path() const;
+
   // What Ollama takes for one and the same model: full(), the public host in its one spelling.
   [[nodiscard]] std::string logical_name() const;
 

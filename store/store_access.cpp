@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <deque>
-#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -96,21 +95,6 @@ bool is_member(const std::string& user, gid_t gid) {
   std::vector<gid_t> groups(static_cast<std::size_t>(count));
   if (::getgrouplist(user.c_str(), entry.pw_gid, groups.data(), &count) < 0) return false;
   return std::ranges::find(groups, gid) != groups.end();
-}
-
-// `text` as one word of a command line that can be pasted into a shell and is safe to print.
-std::string shell_word(const std::string& text) {
-  constexpr std::string_view kPlain =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._+-:@%,=";
-  const std::string shown = printable(text);
-  if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;
-  if (shown == text && text.find('\'') == std::string::npos) return "'" + text + "'";
-  std::string word = "$'";  // bash reads the escapes of printable() in such quotes
-  for (const char c : shown) {
-    if (c == '\'') word += '\\';
-    word += c;
-  }
-  return word + "'";
 }
 
 // The way in that needs no root later on: what to say, ending in a colon or a full stop, and the

@@ -1,5 +1,6 @@
 #include "store/store_location.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <pwd.h>
 #include <sys/stat.h>
@@ -10,7 +11,6 @@
 #include <cstddef>
 #include <cstdlib>
 #include <iterator>
-#include <ranges>
 #include <set>
 #include <string_view>
 #include <system_error>
@@ -121,7 +121,7 @@ std::string complaint(const Host& host, const StoreCandidate& candidate) {
 
 // The store that the user named, in `source`.
 StoreCandidate named_store(const Host& host, std::string_view value, const std::string& source) {
-  const StoreCandidate candidate = look(host, tidy(value), source);
+  StoreCandidate candidate = look(host, tidy(value), source);
   if (may_be_store(candidate)) return candidate;
   const std::string hint =
       value.starts_with("~/") ? "; a ~ is only expanded by a shell: write the path out" : "";
@@ -161,10 +161,11 @@ class Candidates {
       if (may_be_store(*told)) return *told;
       if (told->state == State::not_store) throw StoreNotFound{no_store_in(*told)};
     }
-    const std::ranges::subrange usual{all_.begin() + telling_, all_.end()};
-    auto taken = std::ranges::find(usual, true, &StoreCandidate::has_models);
+    const auto usual = all_.begin() + telling_;
+    auto taken = std::ranges::find(usual, all_.end(), true, &StoreCandidate::has_models);
     for (const State next : {State::unreadable, State::store}) {
-      if (taken == all_.end()) taken = std::ranges::find(usual, next, &StoreCandidate::state);
+      if (taken != all_.end()) break;
+      taken = std::ranges::find(usual, all_.end(), next, &StoreCandidate::state);
     }
     if (taken == all_.end()) throw StoreNotFound{nothing_found()};
     return *taken;
@@ -208,8 +209,8 @@ class Candidates {
   }
 
   void add_usual_places() {
-    add_home(host_.environment("HOME").value_or(""));
-    if (!host_.sudo_user.empty()) add_home(host_.home_of(host_.sudo_user).value_or(""));
+    add_open_home(host_.environment("HOME").value_or(""));
+    if (!host_.sudo_user.empty()) add_open_home(host_.home_of(host_.sudo_user).value_or(""));
     add_home("/usr/share/ollama");
     add_home(host_.home_of("ollama").value_or(""));
     for (const char* const path :
@@ -217,8 +218,16 @@ class Candidates {
           "/var/snap/ollama/common/models"}) {
       add(path, kUsualPlace);
     }
-    // To ordinary users /root is closed almost everywhere: that is no sign of a store.
-    if (!find_barrier(on_host(host_, "/root"))) add_home("/root");
+    add_open_home("/root");
+  }
+
+  // A person's home, unless it is closed to us: unlike a service's that is no sign of a store. To
+  // ordinary users /root is closed almost everywhere, and HOME may be somebody else's.
+  void add_open_home(const fs::path& home) {
+    if (::faccessat(AT_FDCWD, on_host(host_, home).c_str(), X_OK, AT_EACCESS) == 0 ||
+        errno != EACCES) {
+      add_home(home);
+    }
   }
 
   void add_home(const fs::path& home) {

@@ -98,10 +98,10 @@ std::shared_ptr<const StoredManifest> StoredManifest::from(std::string bytes,
 }
 
 std::shared_ptr<const StoredManifest> StoredManifest::lost(const Digest& digest,
-                                                           std::string fault) {
+                                                           std::vector<std::string> faults) {
   auto stored = std::make_shared<StoredManifest>();
   stored->digest = digest;
-  stored->faults.push_back(std::move(fault));
+  stored->faults = std::move(faults);
   return stored;
 }
 

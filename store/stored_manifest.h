@@ -39,7 +39,7 @@ struct StoredManifest {
 
   // Stands for a manifest of which only the digest is known, because its blob is gone.
   [[nodiscard]] static std::shared_ptr<const StoredManifest> lost(const Digest& digest,
-                                                                  std::string fault);
+                                                                  std::vector<std::string> faults);
 };
 
 }  // namespace ollamafs

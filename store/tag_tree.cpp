@@ -59,6 +59,11 @@ bool is_shadow(const ModelName& name) {
          name.model() == "llamacpp" && Digest::parse_hex(name.tag());
 }
 
+// Of a server that is writing a manifest, in either tree (§5).
+bool is_temporary(std::string_view name) noexcept {
+  return name.starts_with(".manifest-");
+}
+
 class Walk {
  public:
   Walk(const StoreDir& store, TreeKind kind) : store_{store}, kind_{kind} {}
@@ -75,10 +80,6 @@ class Walk {
  private:
   void problem(const std::string& path, std::string reason) {
     listing_.problems.push_back({path, std::move(reason)});
-  }
-
-  [[nodiscard]] bool is_temporary(const std::string& name) const {
-    return kind_ == TreeKind::v2 && name.starts_with(".manifest-");
   }
 
   void descend(const std::string& path, std::size_t level) {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <numeric>
 #include <optional>
@@ -38,7 +40,7 @@ static_assert(sizeof(UstarHeader) == kTarBlock);
 
 template <std::size_t N>
 void put(char (&field)[N], std::string_view text) noexcept {
-  std::memcpy(field, text.data(), std::min(text.size(), N));
+  std::copy_n(text.begin(), std::min(text.size(), N), field);
 }
 
 // N - 1 octal digits and a NUL.

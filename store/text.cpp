@@ -82,4 +82,23 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+std::string shell_word(std::string_view text) {
+  constexpr std::string_view plain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._+-:@%,=";
+  if (!text.empty() && text.find_first_not_of(plain) == std::string_view::npos) {
+    return std::string{text};
+  }
+  const std::string escaped = printable(text);
+  const bool has_controls = escaped.find("\\x") != std::string::npos;
+  std::string word = has_controls ? "$'" : "'";
+  for (const char c : has_controls ? std::string_view{escaped} : text) {
+    if (c != '\'') {
+      word += c;
+    } else {
+      word += has_controls ? "\\'" : "'\\''";
+    }
+  }
+  return word + "'";
+}
+
 }  // namespace ollamafs

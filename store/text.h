@@ -17,4 +17,8 @@ namespace ollamafs {
 // not UTF-8 become \xNN, a backslash is doubled.
 [[nodiscard]] std::string printable(std::string_view text);
 
+// `text` as one word of a command line that can be pasted into a shell and is safe to print.
+// Control characters take bash's $'…', which is in POSIX.1-2024.
+[[nodiscard]] std::string shell_word(std::string_view text);
+
 }  // namespace ollamafs
