@@ -23,7 +23,9 @@ namespace {
 
 constexpr int kCannotStart = 127;
 
-int status_of(int raw) { return WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw); }
+int status_of(int raw) {
+  return WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
+}
 
 std::pair<UniqueFd, UniqueFd> make_pipe() {
   int ends[2];
@@ -63,7 +65,8 @@ void converse(UniqueFd in, UniqueFd out, UniqueFd err, const std::string& input,
   ::fcntl(in.get(), F_SETFL, O_NONBLOCK);
   while (out || err) {
     pollfd waits[] = {{in.get(), POLLOUT, 0}, {out.get(), POLLIN, 0}, {err.get(), POLLIN, 0}};
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        end - std::chrono::steady_clock::now());
     if (left.count() <= 0 || ::poll(waits, 3, static_cast<int>(left.count())) == 0) return;
     if (waits[0].revents != 0) {
       const ssize_t n = ::write(in.get(), input.data() + fed, input.size() - fed);
@@ -103,10 +106,12 @@ Result run(const std::vector<std::string>& command, const RunOptions& options) {
 
   Result result;
   const auto end = std::chrono::steady_clock::now() + options.timeout;
-  converse(std::move(in_write), std::move(out_read), std::move(err_read), options.input, result, end);
+  converse(std::move(in_write), std::move(out_read), std::move(err_read), options.input, result,
+           end);
   int raw = 0;
   if (!eventually([&] { return ::waitpid(child, &raw, WNOHANG) == child; },
-                  std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()))) {
+                  std::chrono::duration_cast<std::chrono::milliseconds>(
+                      end - std::chrono::steady_clock::now()))) {
     ::kill(child, SIGKILL);
     ::waitpid(child, &raw, 0);
     ADD_FAILURE() << command.front() << " took longer than " << options.timeout.count() << " s";
@@ -127,7 +132,8 @@ std::string must(const std::vector<std::string>& command, const RunOptions& opti
   if (result.status == 0) return result.out;
   std::string line;
   for (const std::string& word : command) line += word + " ";
-  throw std::runtime_error{line + "ended with " + std::to_string(result.status) + ": " + result.err};
+  throw std::runtime_error{line + "ended with " + std::to_string(result.status) + ": " +
+                           result.err};
 }
 
 Background::Background(const std::vector<std::string>& command, const RunOptions& options) {
@@ -151,9 +157,13 @@ Background::~Background() {
   std::filesystem::remove(err_file_, ignored);
 }
 
-std::string Background::err() const { return read_file(err_file_); }
+std::string Background::err() const {
+  return read_file(err_file_);
+}
 
-void Background::signal(int number) const { ::kill(pid_, number); }
+void Background::signal(int number) const {
+  ::kill(pid_, number);
+}
 
 std::optional<int> Background::ended() {
   int raw = 0;
@@ -166,6 +176,8 @@ std::optional<int> Background::wait(std::chrono::seconds timeout) {
   return status_;
 }
 
-void sleep_a_little() { std::this_thread::sleep_for(std::chrono::milliseconds{5}); }
+void sleep_a_little() {
+  std::this_thread::sleep_for(std::chrono::milliseconds{5});
+}
 
 }  // namespace ollamafs::test

@@ -35,15 +35,15 @@ struct Result {
   std::string err;
 };
 
-// Runs a program (found in PATH) to its end. A program that takes longer than the timeout is killed,
-// which is a failure of the test; one that cannot be started throws.
+// Runs a program (found in PATH) to its end. A program that takes longer than the timeout is
+// killed, which is a failure of the test; one that cannot be started throws.
 Result run(const std::vector<std::string>& command, const RunOptions& options = {});
 
 // Runs a line of sh.
 Result shell(const std::string& line, const RunOptions& options = {});
 
-// As run, but throws unless the status is 0: for steps whose failure leaves nothing to test. Returns
-// what was printed on stdout.
+// As run, but throws unless the status is 0: for steps whose failure leaves nothing to test.
+// Returns what was printed on stdout.
 std::string must(const std::vector<std::string>& command, const RunOptions& options = {});
 
 // A program that runs beside the test. Ended, by its process id, with this.
@@ -71,7 +71,8 @@ class Background {
 
 // Calls `condition` every few milliseconds until it holds or the time is over; tells which.
 template <class Condition>
-bool eventually(Condition&& condition, std::chrono::milliseconds timeout = std::chrono::seconds{20});
+bool eventually(Condition&& condition,
+                std::chrono::milliseconds timeout = std::chrono::seconds{20});
 
 void sleep_a_little();
 

@@ -8,7 +8,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kLicense = "EXAMPLE COMMUNITY LICENSE\n\nYou may run this \"sample\" anywhere.\n";
+constexpr const char* kLicense =
+    "EXAMPLE COMMUNITY LICENSE\n\nYou may run this \"sample\" anywhere.\n";
 
 // ollama-store.md §12.1 and its relatives: one set of weights under several names.
 void write_text_models(const StoreBuilder& store) {
@@ -54,15 +55,16 @@ void write_cloud_model(const StoreBuilder& store) {
 
 ManifestSpec tensor_model(const StoreBuilder& store, std::size_t tensors, std::size_t bytes) {
   ManifestSpec model;
-  model.config = store.layer(kConfigType,
-                             R"({"model_format":"safetensors","model_family":"","model_families":null,)"
-                             R"("model_type":"","file_type":"nvfp4","requires":"0.19.0"})");
+  model.config = store.layer(
+      kConfigType, R"({"model_format":"safetensors","model_family":"","model_families":null,)"
+                   R"("model_type":"","file_type":"nvfp4","requires":"0.19.0"})");
   for (std::size_t i = 0; i < tensors; ++i) {
     LayerSpec tensor = store.layer(kTensorType, random_bytes(1000 + i, bytes + i % 7 * 100));
     tensor.name = "model.layers." + std::to_string(i) + ".self_attn.q_proj.weight";
     model.layers.push_back(tensor);
   }
-  LayerSpec config = store.layer(kJsonType, R"({"architectures":["Qwen3ForCausalLM"],"model_type":"qwen3"})");
+  LayerSpec config =
+      store.layer(kJsonType, R"({"architectures":["Qwen3ForCausalLM"],"model_type":"qwen3"})");
   config.name = "config.json";
   model.layers.push_back(config);
   model.layers.push_back(store.layer(kLicenseType, kLicense));
@@ -83,7 +85,8 @@ void write_list(const StoreBuilder& store) {
   const Digest list_digest = store.v2_bytes("gemma3:4b", list);
 
   ManifestSpec anchor = converted;
-  anchor.layers.push_back({kListType, list_digest.to_string(), static_cast<std::int64_t>(list.size())});
+  anchor.layers.push_back(
+      {kListType, list_digest.to_string(), static_cast<std::int64_t>(list.size())});
   anchor.layers.push_back(
       {kManifestType, child_digest.to_string(), static_cast<std::int64_t>(child.size())});
   store.v1("gemma3:4b", anchor);
@@ -136,7 +139,8 @@ void write_broken_models(const StoreBuilder& store) {
   store.v1_bytes("broken/empty:latest", "");
   store.v1_bytes("broken/cut:latest", store.text_model(23).json().substr(0, 200));
   write_file(store.root() / "manifests/registry.ollama.ai/library/.DS_Store", "x");
-  write_file(store.root() / "manifests/registry.ollama.ai/a.b/model/latest", store.text_model(24).json());
+  write_file(store.root() / "manifests/registry.ollama.ai/a.b/model/latest",
+             store.text_model(24).json());
 }
 
 }  // namespace ollamafs::test

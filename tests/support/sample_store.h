@@ -6,9 +6,10 @@
 
 namespace ollamafs::test {
 
-// Fills a store with one model of every shape in ollama-store.md §12, in both trees: text models that
-// share weights, vision with a projector, an adapter, a cloud model, one blob per tensor, a list with
-// its anchor and shadow tag, Hugging Face, a registry with a port. Small: a few megabytes.
+// Fills a store with one model of every shape in ollama-store.md §12, in both trees: text models
+// that share weights, vision with a projector, an adapter, a cloud model, one blob per tensor, a
+// list with its anchor and shadow tag, Hugging Face, a registry with a port. Small: a few
+// megabytes.
 void write_sample_models(const StoreBuilder& store);
 
 // `count` small models with names like bulk/model-17:q4, each with a few blobs of its own and some

@@ -86,9 +86,7 @@ fs::path StoreBuilder::v1_path(const ModelName& name) const {
 }
 
 fs::path StoreBuilder::v2_path(const ModelName& name) const {
-  std::string host = name.is_public() ? std::string{ModelName::kPublicHostV2} : name.host();
-  for (std::size_t at; (at = host.find(':')) != std::string::npos;) host.replace(at, 1, "%3A");
-  return root_ / "manifests-v2" / host / name.name_space() / name.model() / name.tag();
+  return root_ / "manifests-v2" / name.v2_path();
 }
 
 LayerSpec StoreBuilder::layer(const std::string& media_type, std::string_view content) const {
@@ -100,12 +98,14 @@ LayerSpec StoreBuilder::layer(const std::string& media_type, std::string_view co
 LayerSpec StoreBuilder::sparse_layer(const std::string& media_type, std::uint64_t size,
                                      std::uint64_t seed) const {
   const Digest digest = Digest::of("sparse " + std::to_string(seed));
-  const UniqueFd fd{::open(blob_path(digest).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
+  const UniqueFd fd{
+      ::open(blob_path(digest).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
   if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) {
     throw std::runtime_error{"cannot make a sparse blob"};
   }
   const std::string mark = random_bytes(seed, 4096);
-  for (const std::uint64_t at : {std::uint64_t{0}, size / 2, size - std::min<std::uint64_t>(size, mark.size())}) {
+  for (const std::uint64_t at :
+       {std::uint64_t{0}, size / 2, size - std::min<std::uint64_t>(size, mark.size())}) {
     const std::size_t count = std::min<std::uint64_t>(mark.size(), size - at);
     if (::pwrite(fd.get(), mark.data(), count, static_cast<off_t>(at)) < 0) {
       throw std::runtime_error{"cannot write a sparse blob"};
@@ -143,9 +143,10 @@ Digest StoreBuilder::v2(std::string_view name, const ManifestSpec& manifest, boo
 
 ManifestSpec StoreBuilder::text_model(std::uint64_t seed, std::size_t weights) const {
   ManifestSpec manifest;
-  manifest.config = layer(kConfigType,
-                          R"({"model_format":"gguf","model_family":"llama","model_families":["llama"],)"
-                          R"("model_type":"3.2B","file_type":"Q4_K_M","architecture":"amd64","os":"linux"})");
+  manifest.config =
+      layer(kConfigType,
+            R"({"model_format":"gguf","model_family":"llama","model_families":["llama"],)"
+            R"("model_type":"3.2B","file_type":"Q4_K_M","architecture":"amd64","os":"linux"})");
   manifest.layers = {
       layer(kModelType, "GGUF" + random_bytes(seed, weights)),
       layer(kTemplateType,

@@ -68,7 +68,8 @@ class StoreBuilder {
   LayerSpec layer(const std::string& media_type, std::string_view content) const;
 
   // A sparse blob of `size` bytes, a few of them not zero. Its digest is made up from `seed`.
-  LayerSpec sparse_layer(const std::string& media_type, std::uint64_t size, std::uint64_t seed) const;
+  LayerSpec sparse_layer(const std::string& media_type, std::uint64_t size,
+                         std::uint64_t seed) const;
 
   // Writes a manifest and returns its digest. v2 writes the manifest's blob and a symlink to it, or
   // with `copy` a regular file as on file systems without symlinks.

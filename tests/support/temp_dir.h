@@ -4,8 +4,8 @@
 
 namespace ollamafs::test {
 
-// A fresh empty directory, removed with all that is in it. Never mount in it: removal would walk into
-// the mount (see Mount, which has its own place).
+// A fresh empty directory, removed with all that is in it. Never mount in it: removal would walk
+// into the mount (see Mount, which has its own place).
 class TempDir {
  public:
   TempDir();

@@ -23,7 +23,7 @@ constexpr gid_t kGroup = 54321;  // nobody's, and without a name
 class StoreAccess : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+    ASSERT_EQ(::geteuid(), 0u) << "only root can become another user; scripts/test uses sudo";
     std::string name = ::testing::TempDir() + "store_access.XXXXXX";
     ASSERT_NE(::mkdtemp(name.data()), nullptr);
     ASSERT_EQ(::chmod(name.c_str(), 0755), 0);
@@ -131,6 +131,15 @@ TEST_F(StoreAccess, GroupsOfTheProcessCount) {
   EXPECT_EQ(stopped_at(store_, {kGroup}), "nothing");
 }
 
+TEST_F(StoreAccess, EffectiveUserOfTheProcessCounts) {
+  set_mode(store_, 0700);
+  ASSERT_EQ(::seteuid(kNobody), 0);
+  const auto barrier = find_barrier(store_);
+  ASSERT_EQ(::seteuid(0), 0);
+  ASSERT_TRUE(barrier);
+  EXPECT_EQ(barrier->directory, store_);
+}
+
 TEST_F(StoreAccess, WhatIsMissingStopsNobody) {
   EXPECT_EQ(stopped_at(base_ / "none/models"), "nothing");
   fs::remove_all(store_ / "manifests-v2");
@@ -197,7 +206,7 @@ TEST_F(StoreAccessWays, GroupThatMayNotPassIsLetPass) {
 
 TEST_F(StoreAccessWays, MemberNeedsNotJoin) {
   const passwd* const user = ::getpwnam("daemon");
-  if (!user) GTEST_SKIP() << "no user daemon on this machine";
+  ASSERT_NE(user, nullptr) << "no user daemon on this machine";
   const std::string login = explained({"/store", 0750, 1234, user->pw_gid, false}, {}, "daemon");
   EXPECT_EQ(login.find("usermod"), std::string::npos) << login;
   EXPECT_NE(login.find("\nLog in again: daemon is in group daemon, "), std::string::npos) << login;

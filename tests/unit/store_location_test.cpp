@@ -240,6 +240,18 @@ TEST_F(Servers, StoreIsInTheHomeByDefault) {
   EXPECT_EQ(find().taken.source, "the running server (pid 5)");
 }
 
+TEST_F(Servers, WithoutAHomeTheyTellNothing) {
+  make_store("/cwd/.ollama/models");
+  add_server(5, {"HOME="});
+  EXPECT_TRUE(error().starts_with("no Ollama store was found"));
+}
+
+TEST_F(Servers, EnvironmentMayBeLong) {
+  make_store("/server");
+  add_server(5, {"A=" + std::string(10000, 'a'), "OLLAMA_MODELS=/server"});
+  EXPECT_EQ(found(), "/server");
+}
+
 TEST_F(Servers, OnlyOllamaServeIsAServer) {
   make_store("/s");
   const std::vector<std::string> environment{"OLLAMA_MODELS=/s"};
@@ -278,6 +290,7 @@ TEST_F(Servers, InAContainerTheirPathsMeanNothing) {
 
 TEST_F(Servers, MayVanishMeanwhile) {
   make_store("/usr/share/ollama/.ollama/models");
+  make_store("/cwd/relative");
   for (const char* const file : {"cmdline", "status", "environ", "cwd"}) {
     add_server(5, {"OLLAMA_MODELS=relative"});
     fs::remove(on_disk("proc/5") / file);
@@ -349,6 +362,7 @@ TEST_F(Unit, WhatItDoesNotTellIsPassedOver) {
   homes_ = {{"root", "/root"}};
   make_empty_store("/root/.ollama/models");
   make_store("/usr/share/ollama/.ollama/models");
+  make_store(fs::current_path() / "x");
   for (const char* const lines :
        {"Environment=OLLAMA_MODELS=%S/x\n", "Environment=OLLAMA_MODELS=x\n", "User=unknown\n",
         "Environment=HOME=%S/x\n", "User=%i\n", "Environment=OLLAMA_MODELS=/gone\n"}) {
@@ -412,9 +426,13 @@ TEST_F(UsualPlaces, UnreadableOneIsBeforeAnEmptyOne) {
             "/usr/share/ollama/.ollama/models)");
 }
 
-TEST_F(UsualPlaces, ClosedHomeOfRootIsNoSign) {
+TEST_F(UsualPlaces, ClosedHomeOfAPersonIsNoSign) {
+  environment_["HOME"] = "/home/other";
+  make_store("/home/other/.ollama/models");
   make_store("/root/.ollama/models");
+  EXPECT_EQ(found(), "/home/other/.ollama/models");
   close(on_disk("/root"));
+  close(on_disk("/home/other"));
   EXPECT_TRUE(told_to_user().starts_with("no Ollama store was found"));
 }
 

@@ -97,11 +97,13 @@ TEST_F(SystemdUnit, OnlyTheServiceSectionCounts) {
 
 TEST_F(SystemdUnit, CommentsDoNotCount) {
   EXPECT_EQ(value_of("Environment=A=1\n#Environment=A=2\n  ; Environment=A=3\n"), "1");
+  EXPECT_EQ(value_of("# is not continued: \\\nEnvironment=A=1\n"), "1");
 }
 
 TEST_F(SystemdUnit, LinesMayComeFromWindows) {
   write("etc/systemd/system/ollama.service", "[Service]\r\nUser=ollama\r\n");
   EXPECT_EQ(read().value().user, "ollama");
+  EXPECT_EQ(value_of("Environment=B=1 \\\r\n A=2\r\n"), "2");
 }
 
 TEST_F(SystemdUnit, OneLineHoldsSeveralVariables) {
@@ -130,10 +132,11 @@ TEST_F(SystemdUnit, EscapesAreThoseOfC) {
 TEST_F(SystemdUnit, WrongEscapeEndsTheLine) {
   EXPECT_EQ(value_of(R"(Environment=A=1 A=\q A=3)"), "1");
   EXPECT_EQ(value_of(R"(Environment=A=1 A=\x2 A=3)"), "1");
+  EXPECT_EQ(value_of(R"(Environment=A=1 A=\x2)"), "1");
 }
 
 TEST_F(SystemdUnit, BackslashContinuesALine) {
-  EXPECT_EQ(value_of("Environment=B=1 \\\n  A=2\n"), "2");
+  EXPECT_EQ(value_of("Environment=B=1\\\nA=2\n"), "2");
   EXPECT_EQ(value_of("Environment=B=1 \\\n# a comment\n  A=2\n"), "2");
   EXPECT_EQ(value_of("Environment=B=1 A=2 \\"), "2");
 }
@@ -192,14 +195,14 @@ TEST_F(SystemdUnit, EnvironmentFileHasQuotesAsAShell) {
   write("etc/env",
         "# A=comment\n"
         " A = \"/my \\\"models\\\" \\x\"  \n"
-        "B='/my models\\'\n"
+        "B='/my\\$models\\'\n"
         "C=/my\\ models  \n"
         "D=it's\n"
         "E='a''b' c\n"
         "F=100%h\n");
   const std::string lines = "EnvironmentFile=/etc/env\n";
   EXPECT_EQ(value_of(lines, "A"), "/my \"models\" \\x");
-  EXPECT_EQ(value_of(lines, "B"), "/my models\\");
+  EXPECT_EQ(value_of(lines, "B"), "/my\\$models\\");
   EXPECT_EQ(value_of(lines, "C"), "/my models");
   EXPECT_EQ(value_of(lines, "D"), "it's");
   EXPECT_EQ(value_of(lines, "E"), "abc");

@@ -1,0 +1,315 @@
+#include "fs/bad_blobs.h"
+
+#include <gmock/gmock.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include <atomic>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "fs/file_system.h"
+#include "fs/views.h"
+#include "tests/support/store_builder.h"
+#include "tests/support/temp_dir.h"
+
+namespace ollamafs::test {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+std::string name_of(const std::error_code& ec) {
+  return ec ? ::strerrorname_np(ec.value()) : "ok";
+}
+
+Digest digest_of(const LayerSpec& layer) {
+  return Digest::parse(layer.digest).value();
+}
+
+// ---- the list of bad blobs ----
+
+Model model_of(const ManifestSpec& manifest) {
+  const std::string json = manifest.json();
+  return {.name = ModelName::parse("a:b").value(),
+          .manifest = StoredManifest::from(json, std::get<Manifest>(parse_manifest(json)))};
+}
+
+Model model_with(const std::vector<const char*>& blobs) {
+  ManifestSpec manifest;
+  for (const char* blob : blobs) {
+    manifest.layers.push_back({kModelType, Digest::of(blob).to_string(), 10});
+  }
+  return model_of(manifest);
+}
+
+TEST(BadBlobs, BreakEveryModelThatNamesThem) {
+  BadBlobs bad;
+  const Model one = model_with({"a", "shared"}), two = model_with({"shared"}),
+              other = model_with({"b"});
+  EXPECT_FALSE(bad.fault_of(one));
+  EXPECT_TRUE(bad.add(Digest::of("shared"), "disk on fire"));
+  for (const Model& model : {one, two}) {
+    EXPECT_THAT(bad.fault_of(model).value(),
+                AllOf(HasSubstr(Digest::of("shared").blob_name()), HasSubstr("disk on fire")));
+  }
+  EXPECT_FALSE(bad.fault_of(other));
+}
+
+TEST(BadBlobs, AreNewsOnlyOnce) {
+  BadBlobs bad;
+  EXPECT_TRUE(bad.add(Digest::of("a"), "first"));
+  EXPECT_FALSE(bad.add(Digest::of("a"), "second"));
+  EXPECT_TRUE(bad.add(Digest::of("b"), "first"));
+  EXPECT_THAT(bad.fault_of(model_with({"a"})).value(), HasSubstr("first"));
+}
+
+TEST(BadBlobs, AreNewsOnlyOnceToManyThreads) {
+  BadBlobs bad;
+  std::atomic<int> news = 0;
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 8; ++thread) {
+    threads.emplace_back([&] {
+      const Model model = model_with({"0", "99"});
+      for (int i = 0; i < 100; ++i) {
+        if (bad.add(Digest::of(std::to_string(i)), "reason")) ++news;
+        if (!bad.fault_of(model)) news += 1000;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(news, 100);
+}
+
+TEST(BadBlobs, ComeBehindTheFaultsThatTheStoreHas) {
+  BadBlobs bad;
+  bad.add(Digest::of("a"), "reason");
+  Model model = model_with({"a"});
+  model.faults = {"blob x is missing", "another"};
+  EXPECT_EQ(bad.fault_of(model), "blob x is missing");
+}
+
+// ---- what readers of a file system see of them ----
+
+// A store with three models: one and two share weights, other has its own.
+class BadBlobsShown : public ::testing::Test {
+ protected:
+  BadBlobsShown() {
+    one_ = store_.text_model(1, 200'000);
+    ManifestSpec two = one_;
+    two.layers.push_back(store_.layer(kSystemType, "You are number two."));
+    store_.v1("one:a", one_);
+    store_.v1("two:a", two);
+    ManifestSpec other;
+    other.layers = {store_.layer(kModelType, random_bytes(2, 200'000))};
+    store_.v1("other:a", other);
+  }
+
+  void show(const BlobLimits& limits = {}) {
+    auto tree = build_tree(Catalog::read(dir_), {}, {"/view", store_.root()});
+    fs_ = std::make_unique<FileSystem>(dir_, std::move(tree), limits,
+                                       [this](const std::string& message) {
+                                         const std::scoped_lock lock{mutex_};
+                                         messages_.push_back(message);
+                                       });
+  }
+
+  [[nodiscard]] NodeRef at(const fs::path& path) const {
+    NodeRef node = fs_->find(kRootInode);
+    for (const fs::path& name : path) node = FileSystem::lookup(node, name.string());
+    EXPECT_TRUE(node) << path;
+    return node;
+  }
+  std::unique_ptr<OpenFile> open(const fs::path& path) { return fs_->open_file(at(path), ec_); }
+  std::string opened(const fs::path& path) {
+    (void)open(path);
+    return name_of(ec_);
+  }
+  std::string listed(const fs::path& path) {
+    (void)fs_->open_directory(at(path), ec_);
+    return name_of(ec_);
+  }
+  std::string read(const OpenFile& file, std::size_t size, std::uint64_t offset = 0) {
+    std::string out(size, '?');
+    std::error_code ec;
+    out.resize(fs_->read(file, out.data(), size, offset, ec));
+    return ec ? name_of(ec) : out;
+  }
+
+  [[nodiscard]] Digest weights() const { return digest_of(one_.layers[0]); }
+  [[nodiscard]] fs::path weights_file() const { return store_.blob_path(weights()); }
+  [[nodiscard]] fs::path weights_of(const std::string& model) const {
+    return fs::path{"models"} / (model + "+a") / "blobs" / weights().blob_name();
+  }
+
+  void expect_broken(const std::string& model) {
+    const fs::path directory = fs::path{"models"} / (model + "+a");
+    const fs::path manifests = directory / "manifests";
+    for (const fs::path& below :
+         {directory, directory / "blobs", manifests, manifests / "registry.ollama.ai",
+          manifests / "registry.ollama.ai/library",
+          manifests / "registry.ollama.ai/library" / model}) {
+      EXPECT_EQ(listed(below), "EIO") << below;
+    }
+    EXPECT_EQ(opened(manifests / "registry.ollama.ai/library" / model / "a"), "EIO");
+    EXPECT_EQ(opened(fs::path{"archives"} / (model + "+a.tar")), "EIO");
+    EXPECT_THAT(fs_->attribute(at(directory), "user.ollamafs.state", ec_),
+                AllOf(StartsWith("broken: "), HasSubstr(weights().blob_name())));
+  }
+  void expect_whole(const std::string& model) {
+    const fs::path directory = fs::path{"models"} / (model + "+a");
+    EXPECT_EQ(listed(directory), "ok");
+    EXPECT_EQ(listed(directory / "blobs"), "ok");
+    EXPECT_EQ(opened(directory / "manifests/registry.ollama.ai/library" / model / "a"), "ok");
+    EXPECT_EQ(opened(fs::path{"archives"} / (model + "+a.tar")), "ok");
+    EXPECT_EQ(fs_->attribute(at(directory), "user.ollamafs.state", ec_), "whole");
+  }
+
+  TempDir temp_;
+  StoreBuilder store_{temp_ / "models"};
+  ManifestSpec one_;
+  StoreDir dir_{temp_ / "models", OutsideLinks::refuse};
+  std::unique_ptr<FileSystem> fs_;
+  std::error_code ec_;
+  std::mutex mutex_;
+  std::vector<std::string> messages_;
+};
+
+TEST_F(BadBlobsShown, BreakEveryModelThatNeedsThemOnceTheyFail) {
+  show();
+  const auto blob = open(weights_of("one"));
+  EXPECT_EQ(read(*blob, 4), "GGUF");
+  fs::resize_file(weights_file(), 100'000);
+  expect_whole("one");  // nobody knows yet
+  EXPECT_EQ(read(*blob, 10, 99'995), "EIO");
+  expect_broken("one");
+  expect_broken("two");
+  expect_whole("other");
+  EXPECT_THAT(messages_, ElementsAre(HasSubstr(weights().blob_name())));
+}
+
+TEST_F(BadBlobsShown, BreakModelsWhenAnArchiveMeetsThem) {
+  show();
+  const auto archive = open("archives/two+a.tar");
+  const std::size_t size = at("archives/two+a.tar")->size;
+  fs::resize_file(weights_file(), 100'000);
+  EXPECT_EQ(read(*archive, size), "EIO");
+  expect_broken("one");
+  expect_broken("two");
+  expect_whole("other");
+}
+
+TEST_F(BadBlobsShown, BreakModelsWhenTheyCannotBeOpened) {
+  show();
+  fs::remove(weights_file());
+  EXPECT_EQ(opened(weights_of("one")), "EIO");
+  expect_broken("one");
+  expect_broken("two");
+  expect_whole("other");
+  EXPECT_THAT(messages_,
+              ElementsAre(AllOf(HasSubstr(weights().blob_name()), HasSubstr("No such file"))));
+}
+
+TEST_F(BadBlobsShown, BreakModelsWhenAnotherFileTookTheirPlace) {
+  show();
+  write_file(weights_file().string() + ".new", "GGUF" + random_bytes(9, 200'000));
+  fs::rename(weights_file().string() + ".new", weights_file());
+  EXPECT_EQ(opened("archives/one+a.tar"), "EIO");
+  expect_broken("one");
+  expect_broken("two");
+}
+
+TEST_F(BadBlobsShown, AreSpokenOfOnce) {
+  show();
+  const auto blob = open(weights_of("one"));
+  const auto archive = open("archives/two+a.tar");
+  fs::resize_file(weights_file(), 0);
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 8; ++thread) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 20; ++i) {
+        EXPECT_EQ(read(*blob, 10), "EIO");
+        EXPECT_EQ(read(*archive, 300'000), "EIO");
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(messages_.size(), 1u);
+}
+
+TEST_F(BadBlobsShown, LeaveTheBlobsThatTheirModelsShareReadable) {
+  const ManifestSpec third = store_.text_model(3, 100'000);  // shares all but the weights
+  store_.v1("third:a", third);
+  show();
+  fs::remove(weights_file());
+  EXPECT_EQ(opened(weights_of("two")), "EIO");
+  expect_broken("two");
+  expect_whole("third");
+  const auto shared =
+      open(fs::path{"models/third+a/blobs"} / digest_of(third.layers[1]).blob_name());
+  EXPECT_THAT(read(*shared, 1000), StartsWith("{{- if .System }}"));
+}
+
+TEST_F(BadBlobsShown, StillHaveTheirAttributes) {
+  show();
+  fs::remove(weights_file());
+  EXPECT_EQ(opened(weights_of("one")), "EIO");
+  EXPECT_EQ(FileSystem::attributes(*at(weights_of("one"))).st_size, 200'004);
+  EXPECT_TRUE(at("models/one+a/manifests/registry.ollama.ai/library/one/a"));
+}
+
+// ---- what says nothing about a blob ----
+
+// As if every descriptor that the process may have were in use.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit none = before_;
+    none.rlim_cur = 0;
+    ::setrlimit(RLIMIT_NOFILE, &none);
+  }
+  ~NoDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  NoDescriptors(const NoDescriptors&) = delete;
+  NoDescriptors& operator=(const NoDescriptors&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+TEST_F(BadBlobsShown, AreNotBlamedForAShortageOfDescriptorsAtTheOpen) {
+  show();
+  {
+    const NoDescriptors shortage;
+    EXPECT_EQ(opened(weights_of("one")), "EMFILE");
+    EXPECT_EQ(opened("archives/one+a.tar"), "EMFILE");
+  }
+  EXPECT_THAT(messages_, IsEmpty());
+  expect_whole("one");
+  EXPECT_EQ(read(*open(weights_of("one")), 4), "GGUF");
+}
+
+TEST_F(BadBlobsShown, AreNotBlamedForAShortageOfDescriptorsAtTheRead) {
+  show({.descriptors = 0, .memory = 0, .small = 0});  // opened anew for every reading
+  const auto blob = open(weights_of("one"));
+  {
+    const NoDescriptors shortage;
+    EXPECT_EQ(read(*blob, 4), "EMFILE");
+  }
+  EXPECT_THAT(messages_, IsEmpty());
+  EXPECT_EQ(read(*blob, 4), "GGUF");
+  expect_whole("one");
+}
+
+}  // namespace
+}  // namespace ollamafs::test
