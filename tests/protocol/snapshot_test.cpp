@@ -1,0 +1,318 @@
+// What happens to the kernel's view of things when the store has changed and a new snapshot is
+// shown.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cerrno>
+#include <filesystem>
+#include <future>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/protocol/fake_kernel.h"
+#include "tests/protocol/opened.h"
+#include "tests/protocol/served_store.h"
+
+namespace ollamafs::test {
+namespace {
+
+using ::testing::AnyOf;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::Not;
+
+namespace fs = std::filesystem;
+
+// A model that stays and one that goes, with weights of its own.
+class SnapshotTest : public ::testing::Test {
+ protected:
+  explicit SnapshotTest(unsigned threads = 1)
+      : store{[this](const StoreBuilder& builder) {
+          staying = builder.text_model(1, 300'000);
+          going = builder.text_model(2, 2'000'000);
+          builder.v1("stays:a", staying);
+          builder.v1("goes:b", going);
+        }},
+        kernel{store.fs(), {.threads = threads}} {}
+
+  // Ollama removes the model, its weights with it.
+  void remove_model() {
+    fs::remove(store.builder().v1_path(*ModelName::parse("goes:b")));
+    fs::remove(store.blob(going.layers[0]));
+    store.rescan();
+  }
+
+  std::string weights_path() const { return "models/goes+b/blobs/" + blob_name(going.layers[0]); }
+
+  ManifestSpec staying, going;
+  ServedStore store;
+  FakeKernel kernel;
+};
+
+TEST_F(SnapshotTest, AFileThatIsOpenIsReadToItsEndAlthoughItsModelWentAway) {
+  const std::string content = read_file(store.blob(going.layers[0]));
+  OpenedFile file{kernel, weights_path()};
+  std::string read = file.read(0, 100'000).value;
+  remove_model();
+  while (read.size() < content.size() + 1) {
+    const auto more = file.read(read.size(), 100'000);
+    ASSERT_EQ(more.error, 0);
+    if (more.value.empty()) break;
+    read += more.value;
+  }
+  EXPECT_TRUE(read == content);
+}
+
+TEST_F(SnapshotTest, AnArchiveThatIsOpenIsReadToItsEndAlthoughItsModelWentAway) {
+  const std::string content = kernel.content(kernel.walk("archives/goes+b.tar"));
+  OpenedFile file{kernel, "archives/goes+b.tar"};
+  remove_model();
+  EXPECT_TRUE(file.read(0, 1 << 20).value == content.substr(0, 1 << 20));
+  EXPECT_TRUE(file.read(content.size() - 500'000, 1 << 20).value ==
+              content.substr(content.size() - 500'000));
+}
+
+TEST_F(SnapshotTest, AManifestThatIsOpenIsReadToItsEndAlthoughItsModelWentAway) {
+  OpenedFile file{kernel, "models/goes+b/manifests/registry.ollama.ai/library/goes/b"};
+  remove_model();
+  EXPECT_EQ(file.read(0, 4096).value, going.json());
+}
+
+TEST_F(SnapshotTest, TheNumberOfAnOpenFileAnswersUntilItsLastRelease) {
+  OpenedFile first{kernel, weights_path()};
+  OpenedFile second{kernel, first.node()};
+  const fuse_attr before = kernel.getattr(first.node()).value.attr;
+  remove_model();
+  EXPECT_EQ(bytes_of(kernel.getattr(first.node()).value.attr), bytes_of(before));
+  first.close();
+  EXPECT_EQ(bytes_of(kernel.getattr(first.node()).value.attr), bytes_of(before));
+  second.close();
+  EXPECT_EQ(kernel.getattr(first.node()).error, ESTALE);  // one thread: the release is over
+  EXPECT_EQ(store.fs().usage().blobs, 0U);
+}
+
+// As with a path like /proc/self/fd/3: the kernel opens the number that it has.
+TEST_F(SnapshotTest, AnOpenFileCanBeOpenedAgainByItsNumber) {
+  OpenedFile first{kernel, weights_path()};
+  remove_model();
+  OpenedFile second{kernel, first.node()};
+  first.close();
+  EXPECT_EQ(second.read(1000, 100).value, ("GGUF" + random_bytes(2, 2'000'000)).substr(1000, 100));
+}
+
+TEST_F(SnapshotTest, WhatWentAwayUnopenedIsStaleByNumberAndMissingByName) {
+  const std::uint64_t directory = kernel.walk("models/goes+b");
+  const std::uint64_t weights = kernel.walk(weights_path());
+  remove_model();
+  EXPECT_EQ(kernel.getattr(directory).error, ESTALE);
+  EXPECT_EQ(kernel.opendir(directory).error, ESTALE);
+  EXPECT_EQ(kernel.lookup(directory, "blobs").error, ESTALE);
+  EXPECT_EQ(kernel.open(weights).error, ESTALE);
+  EXPECT_EQ(kernel.lookup(kernel.walk("models"), "goes+b").error, ENOENT);
+  EXPECT_EQ(kernel.lookup(kernel.walk("archives"), "goes+b.tar").error, ENOENT);
+}
+
+TEST_F(SnapshotTest, WhatStaysKeepsItsNumber) {
+  const std::vector<std::string> paths{"models", "models/stays+a", "archives/stays+a.tar",
+                                       "models/stays+a/blobs/" + blob_name(staying.layers[0])};
+  std::vector<std::uint64_t> before;
+  for (const std::string& path : paths) before.push_back(kernel.walk(path));
+  remove_model();
+  for (std::size_t i = 0; i < paths.size(); ++i) EXPECT_EQ(kernel.walk(paths[i]), before[i]);
+}
+
+TEST_F(SnapshotTest, ASharedBlobShowsHowOftenItIsVisibleNow) {
+  const LayerSpec& shared = staying.layers[1];  // both have the same template
+  const std::uint64_t node = kernel.walk("models/stays+a/blobs/" + blob_name(shared));
+  EXPECT_EQ(kernel.getattr(node).value.attr.nlink, 2U);
+  OpenedFile file{kernel, node};
+  remove_model();
+  EXPECT_EQ(kernel.getattr(node).value.attr.nlink, 1U);
+}
+
+TEST_F(SnapshotTest, ANewVersionOfAModelHasNewNumbersAndTheOldOneIsReadToItsEnd) {
+  const std::string path = "models/goes+b/manifests/registry.ollama.ai/library/goes/b";
+  const std::uint64_t directory = kernel.walk("models/goes+b");
+  OpenedFile old{kernel, path};
+  ManifestSpec renewed = going;
+  renewed.layers.push_back(store.builder().layer(kSystemType, "You are new."));
+  store.builder().v1("goes:b", renewed);
+  store.rescan();
+  EXPECT_NE(kernel.walk("models/goes+b"), directory);
+  EXPECT_NE(kernel.walk(path), old.node());
+  EXPECT_EQ(kernel.content(kernel.walk(path)), renewed.json());
+  EXPECT_EQ(old.read(0, 4096).value, going.json());
+}
+
+// ---- directories ----
+
+TEST_F(SnapshotTest, AnOpenDirectoryGoesOnWithTheNamesItHad) {
+  OpenedDirectory directory{kernel, "models"};
+  const auto listed = directory.rest(FUSE_READDIRPLUS);
+  ASSERT_THAT(names_of(listed), ElementsAre(".", "..", "goes+b", "stays+a"));
+  remove_model();
+  for (const std::uint32_t opcode : {FUSE_READDIR, FUSE_READDIRPLUS}) {
+    const auto rest = directory.rest(opcode, listed[1].next);
+    EXPECT_THAT(names_of(rest), ElementsAre("goes+b", "stays+a"));
+  }
+}
+
+// The kernel would never be told of the end of a node that came from an old listing.
+TEST_F(SnapshotTest, AListingFromBeforeGivesNamesOnlyAndAFreshOneGivesNodes) {
+  OpenedDirectory old{kernel, "models"};
+  for (const ListedName& entry : old.rest(FUSE_READDIRPLUS)) {
+    EXPECT_EQ(entry.entry.nodeid != 0, !entry.name.starts_with('.')) << entry.name;
+  }
+  remove_model();
+  OpenedDirectory fresh{kernel, "models"};
+  EXPECT_THAT(names_of(old.rest(FUSE_READDIRPLUS)), Contains("goes+b"));
+  for (const ListedName& entry : old.rest(FUSE_READDIRPLUS)) {
+    EXPECT_EQ(entry.entry.nodeid, 0U) << entry.name;
+    EXPECT_NE(entry.ino, 0U) << entry.name;
+    EXPECT_EQ(entry.type, static_cast<std::uint32_t>(S_IFDIR >> 12)) << entry.name;
+  }
+  EXPECT_THAT(names_of(fresh.rest(FUSE_READDIRPLUS)), Not(Contains("goes+b")));
+  for (const ListedName& entry : fresh.rest(FUSE_READDIRPLUS)) {
+    EXPECT_EQ(entry.entry.nodeid != 0, !entry.name.starts_with('.')) << entry.name;
+  }
+}
+
+TEST_F(SnapshotTest, AnOldSnapshotGoesWithTheLastThatIsOpenInIt) {
+  auto tree = store.scan();
+  const std::weak_ptr<const Tree> old = tree;
+  store.fs().publish(std::move(tree));
+  OpenedFile file{kernel, weights_path()};
+  OpenedDirectory directory{kernel, "models"};
+  remove_model();
+  EXPECT_FALSE(old.expired());
+  directory.close();
+  kernel.settle();
+  EXPECT_FALSE(old.expired());
+  file.close();
+  kernel.settle();
+  EXPECT_TRUE(old.expired());
+}
+
+// ---- all at once ----
+
+// Tools that work by path while a model comes and goes.
+class Storm : public SnapshotTest {
+ protected:
+  static constexpr unsigned kThreads = 8;
+
+  struct File {
+    std::string path;
+    bool stays;
+    std::string content;
+  };
+
+  Storm() : SnapshotTest{kThreads} {
+    for (const std::string path : {"archives/stays+a.tar", "archives/goes+b.tar",
+                                   "models/goes+b/manifests/registry.ollama.ai/library/goes/b"}) {
+      files.push_back(
+          {path, path.find("stays") != std::string::npos, kernel.content(kernel.walk(path))});
+    }
+    files.push_back({weights_path(), false, read_file(store.blob(going.layers[0]))});
+  }
+
+  // The node at a path, or nothing if it went away on the way there.
+  std::optional<std::uint64_t> find(const File& file) {
+    std::uint64_t node = FUSE_ROOT_ID;
+    for (const auto& part : fs::path{file.path}) {
+      const auto answer = kernel.lookup(node, part.string());
+      if (answer.error != 0) {
+        EXPECT_TRUE(answer.error == ENOENT || answer.error == ESTALE) << answer.error;
+        EXPECT_FALSE(file.stays) << file.path;
+        return std::nullopt;
+      }
+      node = answer.value.nodeid;
+    }
+    return node;
+  }
+
+  // Opens a file and reads some of it. False if it is not there.
+  bool read_some(const File& file, std::mt19937& random) {
+    const auto node = find(file);
+    if (!node) return false;
+    const auto opened = kernel.open(*node);
+    if (opened.error != 0) {
+      EXPECT_EQ(opened.error, ESTALE);
+      EXPECT_FALSE(file.stays) << file.path;
+      return false;
+    }
+    for (int i = 0; i < 4; ++i) {
+      const std::size_t offset = random() % file.content.size();
+      const auto answer = kernel.read(*node, opened.value.fh, offset, 200'000);
+      EXPECT_TRUE(answer.value == file.content.substr(offset, 200'000)) << file.path;
+      EXPECT_EQ(kernel.getattr(*node).value.attr.size, file.content.size());
+    }
+    EXPECT_EQ(kernel.release(*node, opened.value.fh), 0);
+    return true;
+  }
+
+  void list_models() {
+    OpenedDirectory directory{kernel, "models"};
+    const auto names = names_of(directory.rest(FUSE_READDIRPLUS, 0, 200));
+    EXPECT_THAT(names, AnyOf(ElementsAre(".", "..", "goes+b", "stays+a"),
+                             ElementsAre(".", "..", "stays+a")));
+  }
+
+  // Until it has met the model that goes both there and gone, which takes a few rounds.
+  void use(unsigned seed) {
+    std::mt19937 random{seed};
+    for (int round = 0; round < 20 || (round < 10'000 && (found == 0 || gone == 0)); ++round) {
+      const File& file = files[random() % files.size()];
+      const bool there = read_some(file, random);
+      if (!file.stays) ++(there ? found : gone);
+      list_models();
+    }
+  }
+
+  std::vector<File> files;
+  std::atomic<unsigned> found{0}, gone{0};
+};
+
+TEST_F(Storm, EveryToolGetsWhatItOpenedWhileAModelComesAndGoes) {
+  auto with = store.scan();
+  fs::remove(store.builder().v1_path(*ModelName::parse("goes:b")));
+  auto without = store.scan();
+  const std::weak_ptr<const Tree> shown[] = {with, without};
+
+  std::vector<std::future<void>> tools;
+  for (unsigned seed = 0; seed < kThreads; ++seed) {
+    tools.push_back(std::async(std::launch::async, [this, seed] { use(seed); }));
+  }
+  std::atomic<bool> over = false;
+  std::thread ollama{[&] {
+    while (!over) {
+      store.fs().publish(without);
+      std::this_thread::yield();
+      store.fs().publish(with);
+      std::this_thread::yield();
+    }
+  }};
+  for (auto& tool : tools) tool.wait();
+  over = true;
+  ollama.join();
+  for (auto& tool : tools) tool.get();
+  EXPECT_GT(found, 0U);
+  EXPECT_GT(gone, 0U);
+
+  // Nothing is left of all that.
+  kernel.disconnect();
+  kernel.wait_for_end();
+  with.reset();
+  without.reset();
+  store.rescan();
+  EXPECT_EQ(store.fs().usage().blobs, 0U);
+  for (const auto& tree : shown) EXPECT_TRUE(tree.expired());
+}
+
+}  // namespace
+}  // namespace ollamafs::test
