@@ -41,11 +41,14 @@ bool open_fuse_to_all() {
 
 bool enter_namespace() {
   if (::geteuid() != 0) {
-    std::fputs("mounted tests: need root for a mount namespace of their own; scripts/test uses sudo\n", stderr);
+    std::fputs(
+        "mounted tests: need root for a mount namespace of their own; scripts/test uses sudo\n",
+        stderr);
     return false;
   }
   if (::unshare(CLONE_NEWNS) != 0) return fail("unshare");
-  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return fail("private mounts");
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+    return fail("private mounts");
   return open_fuse_to_all();
 }
 

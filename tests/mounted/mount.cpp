@@ -17,7 +17,9 @@ namespace ollamafs::test {
 
 namespace fs = std::filesystem;
 
-std::string binary() { return OLLAMAFS_BINARY; }
+std::string binary() {
+  return OLLAMAFS_BINARY;
+}
 
 MountDir::MountDir(bool missing, const std::optional<User>& owner) {
   std::string name = (fs::temp_directory_path() / "ollamafs-mount-XXXXXX").string();
@@ -36,11 +38,14 @@ MountDir::~MountDir() {
   ::rmdir(parent_.c_str());
 }
 
-bool is_mounted(const fs::path& path) { return mounted_at(path).has_value(); }
+bool is_mounted(const fs::path& path) {
+  return mounted_at(path).has_value();
+}
 
 Mount::Mount(const fs::path& store, const Options& options)
     : dir_{false, options.run.as}, expected_status_{options.expected_status} {
-  std::vector<std::string> command = {binary(), "mount", "-f", "--store", store.string(), path().string()};
+  std::vector<std::string> command = {binary(),  "mount",        "-f",
+                                      "--store", store.string(), path().string()};
   command.insert(command.end(), options.arguments.begin(), options.arguments.end());
   daemon_ = std::make_unique<Background>(command, options.run);
   const bool settled = eventually(
