@@ -41,6 +41,14 @@ ExitStatus wait_for(pid_t child) {
 
 }  // namespace
 
+void open_standard_files() {
+  int file = 0;
+  do {
+    file = ::open("/dev/null", O_RDWR);
+  } while (file >= 0 && file <= STDERR_FILENO);
+  if (file > STDERR_FILENO) ::close(file);
+}
+
 ExitStatus run_in_background(
     const std::function<ExitStatus(const std::function<void()>& ready)>& work) {
   int ends[2];

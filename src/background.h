@@ -6,6 +6,10 @@
 
 namespace ollamafs {
 
+// Opens /dev/null in the place of standard input, output and error where they are closed, as some
+// supervisors leave them: what the program opens later would be taken for them. Called first.
+void open_standard_files();
+
 // Runs `work` in a process of its own and returns when that is ready to be left alone, or has
 // ended: until then it shares the terminal, so that its complaints are seen and Ctrl-C reaches it.
 //

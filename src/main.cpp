@@ -5,6 +5,7 @@
 #include <exception>
 #include <string>
 
+#include "src/background.h"
 #include "src/exit_status.h"
 #include "src/list_command.h"
 #include "src/mount_command.h"
@@ -23,6 +24,7 @@ struct CommandLine {
   ListArguments list;
 };
 
+constexpr const char* kSeeHelp = "\nsee `ollamafs --help`";
 constexpr const char* kStoreHelp = "The models folder (default: found)";
 
 void add_mount(CLI::App& app, MountArguments& arguments) {
@@ -81,7 +83,6 @@ int parse_and_run(int argc, char** argv) {
   CLI::App app{"The models of an Ollama store, each as a directory and as a tar.", "ollamafs"};
   app.set_version_flag("--version", version_text,
                        "Print the versions of the program and its libraries");
-  app.require_subcommand(1);
   app.get_formatter()->column_width(28);
   CommandLine line;
   add_mount(app, line.mount);
@@ -91,7 +92,11 @@ int parse_and_run(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    return complain(std::string{error.what()} + "\nsee `ollamafs --help`", ExitStatus::usage);
+    return complain(std::string{error.what()} + kSeeHelp, ExitStatus::usage);
+  }
+  // Asked last, so that a command that does not exist is complained of by name.
+  if (app.get_subcommands().empty()) {
+    return complain(std::string{"a subcommand is required"} + kSeeHelp, ExitStatus::usage);
   }
   return static_cast<int>(run(app, line));
 }
@@ -100,6 +105,7 @@ int parse_and_run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
+    open_standard_files();
     return parse_and_run(argc, argv);
   } catch (const CommandError& error) {
     return complain(error.what(), error.status());

@@ -38,7 +38,12 @@ constexpr const char* kFuseDevice = "/dev/fuse";
 
 // Said before any work is done, because what libfuse has to say about it helps nobody.
 void require_fuse() {
-  if (::euidaccess(kFuseDevice, R_OK | W_OK) == 0) return;
+  if (::euidaccess(kFuseDevice, R_OK | W_OK) == 0) {
+    if (::geteuid() == 0 || find_fusermount()) return;
+    throw CommandError{
+        "fusermount3, with which ordinary users mount, is missing: install the package fuse3; "
+        "`sudo ollamafs mount` works without it"};
+  }
   if (errno == ENOENT) {
     throw CommandError{
         "there is no /dev/fuse: load the kernel's module with `sudo modprobe fuse`, or start the "
@@ -123,6 +128,7 @@ class Daemon {
     if (stopping_) return ExitStatus::failed;
     session_->mount(mountpoint_.path());
     mounted_ = true;
+    if (stopping_) return ExitStatus::failed;  // a signal came while the mount was made
     waiter_ = std::thread{[this, &ready] { wait_for_answer(ready); }};
     session_->run();
     end();

@@ -42,13 +42,13 @@ bool is_empty(DIR* dir) {
 }  // namespace
 
 fs::path real_mountpoint(const fs::path& given) {
-  fs::path path = fs::absolute(given).lexically_normal();
-  if (path.has_relative_path() && !path.has_filename()) path = path.parent_path();  // "dir/"
+  fs::path path = fs::absolute(given);  // not lexically normal: "link/.." is where the kernel says
+  while (path.has_relative_path() && !path.has_filename()) path = path.parent_path();  // "dir/"
   std::error_code ec;
   if (fs::path real = fs::canonical(path, ec); !ec) return real;
   const fs::path above = fs::canonical(path.parent_path(), ec);
   if (ec) {
-    throw CommandError{fmt::format("the mount point {} cannot be made: {}: {}", shown(given),
+    throw CommandError{fmt::format("the mount point {}: {}: {}", shown(given),
                                    shown(path.parent_path()), ec.message())};
   }
   return above / path.filename();
@@ -57,6 +57,7 @@ fs::path real_mountpoint(const fs::path& given) {
 MountPoint::MountPoint(Wanted wanted, Log& log) : path_{std::move(wanted.path)} {
   refuse_nesting(wanted.store);
   clear_stale_mounts(log);
+  refuse_mounted();  // first: what another user has mounted may not even be looked at
   struct stat st {};
   if (::lstat(path_.c_str(), &st) != 0) {
     if (errno != ENOENT) {
@@ -68,7 +69,6 @@ MountPoint::MountPoint(Wanted wanted, Log& log) : path_{std::move(wanted.path)} 
   if (!S_ISDIR(st.st_mode)) {
     throw CommandError{fmt::format("the mount point {} is not a directory", shown(path_))};
   }
-  refuse_mounted();
   if (!wanted.nonempty) refuse_nonempty();
 }
 

@@ -71,19 +71,23 @@ class SpawnActions {
   posix_spawn_file_actions_t actions_;
 };
 
+constexpr const char* kFusermount = "fusermount3";
+
 // Runs fusermount3 and returns what it complained of, or nothing if it did what it was asked.
 std::optional<std::string> run_fusermount(const std::filesystem::path& path, bool lazy) {
+  const auto program = find_fusermount();
+  if (!program) return "fusermount3 is missing: install the package fuse3";
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return std::string{std::strerror(errno)};
   const UniqueFd reader{ends[0]};
   UniqueFd writer{ends[1]};
   SpawnActions actions;
   ::posix_spawn_file_actions_adddup2(actions.get(), writer.get(), STDERR_FILENO);
-  std::string program = "fusermount3", options = lazy ? "-uz" : "-u", dashes = "--", target = path;
-  char* arguments[] = {program.data(), options.data(), dashes.data(), target.data(), nullptr};
+  std::string name = kFusermount, options = lazy ? "-uz" : "-u", dashes = "--", target = path;
+  char* arguments[] = {name.data(), options.data(), dashes.data(), target.data(), nullptr};
   pid_t child = 0;
   if (const int error =
-          ::posix_spawnp(&child, "fusermount3", actions.get(), nullptr, arguments, environ)) {
+          ::posix_spawn(&child, program->c_str(), actions.get(), nullptr, arguments, environ)) {
     return fmt::format("fusermount3 cannot be run: {}", std::strerror(error));
   }
   writer = UniqueFd{};
@@ -105,6 +109,17 @@ std::optional<MountEntry> mounted_at(const std::filesystem::path& path) {
     if (auto entry = parse(line); entry && entry->mountpoint == path) found = std::move(entry);
   }
   return found;
+}
+
+std::optional<std::filesystem::path> find_fusermount() {
+  std::string places = "/usr/bin:/bin";
+  if (const char* path = std::getenv("PATH")) places = places + ":" + path;
+  std::istringstream list{places};
+  for (std::string place; std::getline(list, place, ':');) {
+    const std::filesystem::path program = std::filesystem::path{place} / kFusermount;
+    if (program.is_absolute() && ::access(program.c_str(), X_OK) == 0) return program;
+  }
+  return std::nullopt;
 }
 
 std::optional<std::string> unmount(const std::filesystem::path& path, bool lazy) {

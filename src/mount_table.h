@@ -20,6 +20,10 @@ constexpr const char* kMountType = "fuse.ollamafs";
 // read.
 [[nodiscard]] std::optional<MountEntry> mounted_at(const std::filesystem::path& path);
 
+// The helper that mounts and unmounts for ordinary users: from its usual place, where libfuse looks
+// too, else from PATH. Nothing if it is not installed.
+[[nodiscard]] std::optional<std::filesystem::path> find_fusermount();
+
 // Takes a mount away. As root by the system call, else through fusermount3. With `lazy` it goes
 // from the tree at once and ends when nothing of it is open any more. Returns what stood in the
 // way, a printable line, or nothing if it is done.

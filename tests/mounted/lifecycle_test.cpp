@@ -538,9 +538,7 @@ TEST_F(Signal, CtrlCDuringTheStartLeavesNothingBehind) {
   const auto start = std::chrono::steady_clock::now() - begin;
   for (int moment = 0; moment < 10; ++moment) {
     const Place place{true};
-    Words command = mount_command(place.path());
-    command.insert(command.begin(), "setsid");  // a process group of its own
-    Background mounting{command};
+    Background mounting{mount_command(place.path())};
     ASSERT_TRUE(eventually([&] { return !mounting.err().empty(); }));
     std::this_thread::sleep_for(start * moment / 15);
     ::kill(-mounting.pid(), SIGINT);

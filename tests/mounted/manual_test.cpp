@@ -37,7 +37,8 @@ std::string part_of_page(const std::string& heading) {
   const std::size_t start = page.find("\n" + heading + "\n");
   if (start == std::string::npos) throw std::runtime_error{"the page has no " + heading};
   const std::size_t body = start + heading.size() + 2;
-  return page.substr(body, page.find("\n.S", body) - body);
+  const std::size_t end = std::min(page.find("\n.Ss ", body), page.find("\n.Sh ", body));
+  return page.substr(body, end - body);
 }
 
 // "-f" and "--foreground", as `--help` has them at the beginning of a line.
@@ -61,8 +62,8 @@ Names options_in_page(const std::string& heading) {
   std::istringstream lines{part_of_page(heading)};
   for (std::string line; std::getline(lines, line);) {
     if (line.rfind(".It Fl ", 0) != 0) continue;
-    for (const std::string& name : all_matches(line.substr(6), "[ ](-?[a-z]+)"))
-      names.insert("-" + name);
+    const std::string flags = line.substr(6, line.find(" Ar ") - 6);
+    for (const std::string& name : all_matches(flags, "[ ](-?[a-z]+)")) names.insert("-" + name);
   }
   return names;
 }

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,9 +34,11 @@ std::pair<UniqueFd, UniqueFd> make_pipe() {
   return {UniqueFd{ends[0]}, UniqueFd{ends[1]}};
 }
 
-// In the child, between fork and exec.
+// In the child, between fork and exec. The program leads a process group of its own and does not
+// outlive the test.
 [[noreturn]] void become(const std::vector<std::string>& command, const RunOptions& options, int in,
                          int out, int err) {
+  ::setpgid(0, 0);
   ::dup2(in, STDIN_FILENO);
   ::dup2(out, STDOUT_FILENO);
   ::dup2(err, STDERR_FILENO);
@@ -43,12 +46,13 @@ std::pair<UniqueFd, UniqueFd> make_pipe() {
     const rlimit limit{*options.descriptors, *options.descriptors};
     if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) ::_exit(kCannotStart);
   }
-  if (!options.directory.empty() && ::chdir(options.directory.c_str()) != 0) ::_exit(kCannotStart);
   for (const auto& [name, value] : options.environment) ::setenv(name.c_str(), value.c_str(), 1);
   if (options.as && (::setgroups(0, nullptr) != 0 || ::setgid(options.as->gid) != 0 ||
                      ::setuid(options.as->uid) != 0)) {
     ::_exit(kCannotStart);
   }
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // after the change of user, which clears it
+  if (!options.directory.empty() && ::chdir(options.directory.c_str()) != 0) ::_exit(kCannotStart);
   std::vector<char*> arguments;
   for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
@@ -112,7 +116,7 @@ Result run(const std::vector<std::string>& command, const RunOptions& options) {
   if (!eventually([&] { return ::waitpid(child, &raw, WNOHANG) == child; },
                   std::chrono::duration_cast<std::chrono::milliseconds>(
                       end - std::chrono::steady_clock::now()))) {
-    ::kill(child, SIGKILL);
+    ::kill(-child, SIGKILL);
     ::waitpid(child, &raw, 0);
     ADD_FAILURE() << command.front() << " took longer than " << options.timeout.count() << " s";
   }

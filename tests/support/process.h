@@ -35,8 +35,9 @@ struct Result {
   std::string err;
 };
 
-// Runs a program (found in PATH) to its end. A program that takes longer than the timeout is
-// killed, which is a failure of the test; one that cannot be started throws.
+// Runs a program (found in PATH) to its end, in a process group of its own. A program that takes
+// longer than the timeout is killed with its group, which is a failure of the test; one that cannot
+// be started throws.
 Result run(const std::vector<std::string>& command, const RunOptions& options = {});
 
 // Runs a line of sh.
@@ -46,7 +47,8 @@ Result shell(const std::string& line, const RunOptions& options = {});
 // Returns what was printed on stdout.
 std::string must(const std::vector<std::string>& command, const RunOptions& options = {});
 
-// A program that runs beside the test. Ended, by its process id, with this.
+// A program that runs beside the test, in a process group of its own. Ended, by its process id,
+// with this.
 class Background {
  public:
   Background(const std::vector<std::string>& command, const RunOptions& options = {});
