@@ -42,11 +42,11 @@ ExitStatus wait_for(pid_t child) {
 }  // namespace
 
 void open_standard_files() {
-  int file = 0;
-  do {
-    file = ::open("/dev/null", O_RDWR);
-  } while (file >= 0 && file <= STDERR_FILENO);
-  if (file > STDERR_FILENO) ::close(file);
+  for (const int file : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(file, F_GETFD) >= 0) continue;
+    // Takes the lowest free number, which is this one.
+    (void)::open("/dev/null", file == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
 }
 
 ExitStatus run_in_background(

@@ -7,7 +7,8 @@
 namespace ollamafs {
 
 // Opens /dev/null in the place of standard input, output and error where they are closed, as some
-// supervisors leave them: what the program opens later would be taken for them. Called first.
+// supervisors leave them: what the program opens later would be taken for them. Opened the wrong
+// way round, so that output that nobody gets still fails. Called first.
 void open_standard_files();
 
 // Runs `work` in a process of its own and returns when that is ready to be left alone, or has

@@ -77,23 +77,6 @@ BatchMode yes
 
 }  // namespace
 
-// Where sshd puts the part of itself that talks to strangers. The system's start-up makes it, but
-// this machine may never have started sshd.
-class SshServer::EmptyDirectory {
- public:
-  explicit EmptyDirectory(fs::path path)
-      : path_{std::move(path)}, created_{fs::create_directories(path_)} {}
-  ~EmptyDirectory() {
-    if (created_) ::rmdir(path_.c_str());
-  }
-  EmptyDirectory(const EmptyDirectory&) = delete;
-  EmptyDirectory& operator=(const EmptyDirectory&) = delete;
-
- private:
-  fs::path path_;
-  bool created_;
-};
-
 // Without PAM, sshd refuses a root whose password is locked by '!', as many installations have it,
 // even by key. In this mount namespace root's password is '*': none, but not locked.
 class SshServer::RootMayLogIn {
@@ -111,9 +94,10 @@ class SshServer::RootMayLogIn {
   static constexpr const char* kShadow = "/etc/shadow";
 };
 
-SshServer::SshServer()
-    : privilege_separation_{std::make_unique<EmptyDirectory>("/run/sshd")},
-      root_may_log_in_{std::make_unique<RootMayLogIn>(dir_ / "shadow")} {
+SshServer::SshServer() : root_may_log_in_{std::make_unique<RootMayLogIn>(dir_ / "shadow")} {
+  // Where sshd puts the part of itself that talks to strangers. The system's start-up makes it, but
+  // this machine may never have started sshd. It stays: other tests' servers may be using it.
+  fs::create_directories("/run/sshd");
   make_key("host");
   make_key("client");
   // Between the choice of a port and its use somebody else may take it.

@@ -30,14 +30,12 @@ class SshServer {
   [[nodiscard]] std::string log() const { return daemon_->err(); }
 
  private:
-  class EmptyDirectory;
   class RootMayLogIn;
 
   void make_key(const std::string& name) const;
   void start(int port);
 
   TempDir dir_;
-  std::unique_ptr<EmptyDirectory> privilege_separation_;
   std::unique_ptr<RootMayLogIn> root_may_log_in_;
   std::unique_ptr<Background> daemon_;
 };
