@@ -4,9 +4,9 @@
 
 namespace ollamafs {
 
-bool BadBlobs::add(const Digest& blob, std::string reason) {
+bool BadBlobs::add(const Digest& blob, const std::string& reason) {
   const std::scoped_lock lock{mutex_};
-  return reasons_.try_emplace(blob, std::move(reason)).second;
+  return reasons_.try_emplace(blob, reason).second;
 }
 
 std::optional<std::string> BadBlobs::fault_of(const Model& model) const {

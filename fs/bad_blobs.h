@@ -17,7 +17,7 @@ namespace ollamafs {
 class BadBlobs {
  public:
   // Remembers that reading `blob` failed. True if that was not known before.
-  bool add(const Digest& blob, std::string reason);
+  bool add(const Digest& blob, const std::string& reason);
 
   // Why the model cannot be copied as a whole: its first fault, or a blob that failed since;
   // nothing if the model is whole. A printable sentence.

@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034  # what is set here is used there
 # Shared by the scripts beside it; read with `.`, not run.
 
 top=$(cd "$(dirname "$0")/.." && pwd)

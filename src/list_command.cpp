@@ -51,7 +51,7 @@ Row row_of(const Listed& entry, std::int64_t now) {
 
 void print_table(const std::vector<Row>& rows) {
   constexpr std::size_t gap = 4;
-  std::array<std::size_t, Row{}.size()> widths{};
+  std::array<std::size_t, std::tuple_size_v<Row>> widths{};
   for (const Row& row : rows) {
     for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
   }
