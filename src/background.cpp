@@ -1,10 +1,14 @@
 #include "src/background.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <system_error>
@@ -20,7 +24,6 @@ namespace {
 }
 
 void leave_terminal() {
-  ::setsid();
   if (::chdir("/") != 0) fail("chdir /");
   const UniqueFd null{::open("/dev/null", O_RDWR | O_CLOEXEC)};
   if (!null) fail("/dev/null");
@@ -29,7 +32,42 @@ void leave_terminal() {
   }
 }
 
-ExitStatus wait_for(pid_t child) {
+// The signals that end a program politely, blocked from here on, in children too.
+UniqueFd take_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  UniqueFd signals{::signalfd(-1, &set, SFD_CLOEXEC)};
+  if (!signals) fail("signalfd");
+  return signals;
+}
+
+// What became of the child when it got ready, or ended.
+struct Start {
+  bool ready = false;
+  int signal = 0;  // the last that came meanwhile, and was passed on
+};
+
+Start wait_for_start(pid_t child, int ready, int signals) {
+  Start start;
+  pollfd waits[] = {{ready, POLLIN, 0}, {signals, POLLIN, 0}};
+  for (;;) {
+    if (::poll(waits, 2, -1) < 0 && errno != EINTR) fail("poll");
+    if (waits[0].revents != 0) {
+      char byte = 0;
+      start.ready = ::read(ready, &byte, 1) == 1;
+      return start;
+    }
+    signalfd_siginfo info{};
+    if (waits[1].revents != 0 && ::read(signals, &info, sizeof info) == sizeof info) {
+      start.signal = static_cast<int>(info.ssi_signo);
+      ::kill(child, start.signal);
+    }
+  }
+}
+
+ExitStatus wait_for_end(pid_t child) {
   int status = 0;
   while (::waitpid(child, &status, 0) < 0) {
     if (errno != EINTR) fail("waitpid");
@@ -37,6 +75,16 @@ ExitStatus wait_for(pid_t child) {
   if (WIFEXITED(status)) return static_cast<ExitStatus>(WEXITSTATUS(status));
   std::fprintf(stderr, "ollamafs: error: the daemon was ended by signal %d\n", WTERMSIG(status));
   return ExitStatus::failed;
+}
+
+// By its default action, so that the shell sees what ended this process.
+void end_by(int signal) {
+  std::signal(signal, SIG_DFL);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, signal);
+  ::raise(signal);
+  ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
 }  // namespace
@@ -54,25 +102,29 @@ ExitStatus run_in_background(
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) fail("pipe");
   UniqueFd reader{ends[0]}, writer{ends[1]};
+  UniqueFd signals = take_signals();
 
   const pid_t child = ::fork();
   if (child < 0) fail("fork");
   if (child == 0) {
     reader = UniqueFd{};
+    signals = UniqueFd{};
+    ::setsid();
     return work([&writer] {
       leave_terminal();
       const char ready = 1;
-      (void)!::write(writer.get(), &ready, 1);
+      if (::write(writer.get(), &ready, 1) != 1) fail("the command that started this is gone");
       writer = UniqueFd{};
     });
   }
 
   writer = UniqueFd{};
-  char ready = 0;
-  ssize_t n = 0;
-  while ((n = ::read(reader.get(), &ready, 1)) < 0 && errno == EINTR) {
-  }
-  return n == 1 ? ExitStatus::ok : wait_for(child);
+  const Start start = wait_for_start(child, reader.get(), signals.get());
+  if (start.ready && start.signal == 0) return ExitStatus::ok;
+  const ExitStatus status = wait_for_end(child);
+  if (start.signal == 0) return status;
+  end_by(start.signal);
+  return ExitStatus::failed;
 }
 
 }  // namespace ollamafs

@@ -11,12 +11,15 @@ namespace ollamafs {
 // way round, so that output that nobody gets still fails. Called first.
 void open_standard_files();
 
-// Runs `work` in a process of its own and returns when that is ready to be left alone, or has
-// ended: until then it shares the terminal, so that its complaints are seen and Ctrl-C reaches it.
+// Runs `work` in a process and session of its own, and returns when that is ready to be left alone,
+// or has ended: until then its complaints go to the terminal, and signals to this process (Ctrl-C)
+// are passed on to it and are blocked here. Call it with one thread.
 //
-// `work` is called in the new process, with a function to call once it is ready: this gives up the
-// terminal, the working directory and the session. What `work` returns is the exit status of that
-// process. In the calling process the result is ok if `work` got ready, else what it returned.
+// `work` is called in the new process, with SIGTERM, SIGINT and SIGHUP blocked, and with a function
+// to call once it is ready: this gives up the terminal and the working directory, and throws
+// std::system_error if nobody waits for it any more. What `work` returns is the exit status of that
+// process. In the calling process the result is ok if `work` got ready, else what it returned; if a
+// signal was passed on, the calling process ends by that signal once the other has ended.
 ExitStatus run_in_background(
     const std::function<ExitStatus(const std::function<void()>& ready)>& work);
 

@@ -542,10 +542,12 @@ TEST_F(Signal, CtrlCDuringTheStartLeavesNothingBehind) {
     ASSERT_TRUE(eventually([&] { return !mounting.err().empty(); }));
     std::this_thread::sleep_for(start * moment / 15);
     ::kill(-mounting.pid(), SIGINT);
-    if (mounting.wait(std::chrono::seconds{30}) == 0) {
+    const auto status = mounting.wait(std::chrono::seconds{30});
+    if (status == 0) {
       EXPECT_EQ(listing_fails_with(place.path()), 0);
       continue;
     }
+    EXPECT_EQ(status, 128 + SIGINT);
     EXPECT_TRUE(eventually([&] { return place.daemons().empty(); }));
     EXPECT_FALSE(is_mounted(place.path()));
     EXPECT_TRUE(is_gone(place.path()));

@@ -159,7 +159,8 @@ TEST_F(RealStores, KeepTheirPortsInThePortablePath) {
 TEST_F(RealStores, HaveConfigsThatSayTheModelsRunHere) {
   unpack_v2();
   const StoreDir store{root(), OutsideLinks::refuse};
-  for (const Model& model : Catalog::read(store)->models()) {
+  const auto catalog = Catalog::read(store);
+  for (const Model& model : catalog->models()) {
     const auto config = read_config(store, model);
     ASSERT_TRUE(config) << model.shown;
     EXPECT_EQ(config->remote_model, "") << model.shown;
