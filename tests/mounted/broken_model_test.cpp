@@ -1,26 +1,25 @@
-// Models that lack something. Each is shown, says what it lacks, harms no other, and no tool can
-// copy it as if it were whole: its manifest never leaves the mount.
-#include <dirent.h>
-#include <fcntl.h>
+// Models that lack something in the store. Each is shown, says what it lacks, harms no other, and
+// no tool can copy it as if it were whole: its manifest never leaves the mount. What only looks
+// wrong is shown as it is.
+#include "tests/mounted/broken_model.h"
+
 #include <gmock/gmock.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
-#include <cerrno>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <iterator>
-#include <nlohmann/json.hpp>
 #include <ostream>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "store/digest.h"
-#include "store/dir_stream.h"
-#include "store/unique_fd.h"
 #include "tests/mounted/mount.h"
+#include "tests/mounted/shown.h"
 #include "tests/mounted/ssh_server.h"
 #include "tests/support/process.h"
 #include "tests/support/store_builder.h"
@@ -38,134 +37,14 @@ using ::testing::SizeIs;
 using ::testing::StartsWith;
 using ::testing::UnorderedElementsAre;
 
-// Copies the directory $1 into the directory $2 under its own name. $3: configuration of ssh.
-struct Tool {
-  const char* name;
-  const char* line;
-};
-
-void PrintTo(const Tool& tool, std::ostream* out) {
-  *out << tool.name;
-}
-
-constexpr Tool kTools[] = {
-    {"RsyncArchive", R"(rsync -a "$1" "$2/")"},
-    {"RsyncAsTaught", R"sh(rsync -rtO --delay-updates "$1/" "$2/$(basename "$1")/")sh"},
-    {"CpRecursive", R"(cp -r "$1" "$2/")"},
-    {"CpArchive", R"(cp -a "$1" "$2/")"},
-    {"Tar", R"sh(tar -c -C "$(dirname "$1")" "$(basename "$1")" | tar -x -C "$2")sh"},
-    {"Scp", R"(scp -F "$3" -r "$1" target:"$2/")"},
-    {"OldScp", R"(scp -O -F "$3" -r "$1" target:"$2/")"},
-};
-
 constexpr const Tool& kRsync = kTools[0];
 constexpr const Tool& kCp = kTools[2];
 constexpr auto kLocalTools = std::span{kTools}.first<5>();
 
-Result copy(const Tool& tool, const fs::path& from, const fs::path& into,
-            const std::string& ssh = {}, const RunOptions& options = {}) {
-  fs::create_directories(into);
-  return run({"bash", "-o", "pipefail", "-c", tool.line, "copy", from.string(), into.string(), ssh},
-             options);
-}
-
-// Every file that a copy holds below some manifests/.
-std::vector<std::string> manifests_in(const fs::path& folder) {
-  std::vector<std::string> manifests;
-  if (!fs::exists(folder)) return manifests;
-  for (const auto& entry : fs::recursive_directory_iterator{folder}) {
-    const std::string path = entry.path().lexically_relative(folder).string();
-    if (!entry.is_directory() && path.find("manifests/") != std::string::npos) {
-      manifests.push_back(path);
-    }
-  }
-  return manifests;
-}
-
-std::size_t count(const std::string& text, const std::string& what) {
-  std::size_t found = 0;
-  for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += what.size()) {
-    ++found;
-  }
-  return found;
-}
-
-// The errno of opening a directory or a file, 0 if that works.
-int listing_error(const fs::path& path) {
-  return DirStream{::opendir(path.c_str())} ? 0 : errno;
-}
-int opening_error(const fs::path& path) {
-  return UniqueFd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)} ? 0 : errno;
-}
-
-std::string attribute(const fs::path& path, const std::string& name) {
-  return must({"getfattr", "--only-values", "-n", "user.ollamafs." + name, path.string()});
-}
-
-// A store with the model bad/one:v1, whose weights can be damaged, and two whole ones. Each of
-// these shares template, params and config with it.
-struct Store {
-  explicit Store(const fs::path& root) : builder{root} {
-    builder.v1("good:v1", good);
-    builder.v2("me/other:v1", other);
-    builder.v1("bad/one:v1", bad);
-  }
-  void rewrite() const { builder.v1("bad/one:v1", bad); }
-  [[nodiscard]] LayerSpec& weights() { return bad.layers[0]; }
-  [[nodiscard]] fs::path blob() const { return path_of(bad.layers[0]); }
-  [[nodiscard]] fs::path path_of(const LayerSpec& layer) const {
-    return builder.blob_path(Digest::parse(layer.digest).value());
-  }
-
-  StoreBuilder builder;
-  ManifestSpec good = builder.text_model(1, 70'000);
-  ManifestSpec other = builder.text_model(2, 80'000);
-  ManifestSpec bad = builder.text_model(3, 90'000);
-};
-
-constexpr const char* kGoodManifest = "manifests/registry.ollama.ai/library/good/v1";
-constexpr const char* kOtherManifest = "manifests/registry.ollama.ai/me/other/v1";
-const std::vector<std::string> kBadFolders = {"",
-                                              "blobs",
-                                              "manifests",
-                                              "manifests/registry.ollama.ai",
-                                              "manifests/registry.ollama.ai/bad",
-                                              "manifests/registry.ollama.ai/bad/one"};
-
-// The copy of models/good+v1 holds its manifest and its blobs.
-void expect_good_copy(const Store& store, const fs::path& folder) {
-  EXPECT_EQ(read_file(folder / kGoodManifest), store.good.json());
-  EXPECT_EQ(std::distance(fs::directory_iterator{folder / "blobs"}, {}), 4);
-  for (const LayerSpec& layer : store.good.layers) {
-    const fs::path blob = store.path_of(layer);
-    EXPECT_EQ(read_file(folder / "blobs" / blob.filename()), read_file(blob));
-  }
-}
-
-// What is shown, in the mount and by `list`, of a store in which bad/one:v1 is broken.
-void expect_broken(Mount& mount, const std::string& state, const std::string& named) {
-  const fs::path model = mount / "models/bad/one+v1";
-  const fs::path manifest = model / "manifests/registry.ollama.ai/bad/one/v1";
-  const fs::path archive = mount / "archives/bad/one+v1.tar";
-  for (const std::string& below : kBadFolders) {
-    EXPECT_EQ(listing_error(model / below), EIO) << below;
-    EXPECT_TRUE(fs::is_directory(model / below)) << below;
-  }
-  for (const fs::path& file : {manifest, archive}) {
-    EXPECT_EQ(opening_error(file), EIO) << file;
-    EXPECT_TRUE(fs::is_regular_file(file)) << file;
-  }
-  for (const fs::path& path : {model, manifest, archive}) {
-    EXPECT_THAT(attribute(path, "state"), StartsWith("broken: "));
-    EXPECT_THAT(attribute(path, "state"), HasSubstr(state));
-    EXPECT_THAT(attribute(path, "state"), HasSubstr(named));
-  }
-}
-
 // ---- broken in the store ----
 
-using Make = std::function<void(Store& store)>;
-using Name = std::function<std::string(const Store& store)>;
+using Make = std::function<void(ThreeModels& store)>;
+using Name = std::function<std::string(const ThreeModels& store)>;
 
 // A way to break bad/one:v1, what is said about it, and what is named: each of them once.
 struct Fault {
@@ -181,7 +60,7 @@ void PrintTo(const Fault& fault, std::ostream* out) {
 
 // A line of sh that is run in blobs/; $1 is the blob.
 Make by(const std::string& line) {
-  return [=](Store& store) {
+  return [=](ThreeModels& store) {
     must({"sh", "-ec", line, "sh", store.blob().filename().string()},
          {.directory = store.blob().parent_path()});
   };
@@ -189,13 +68,13 @@ Make by(const std::string& line) {
 
 // Another layer in the place of the weights.
 Make layer(const std::string& digest, std::int64_t size = 1) {
-  return [=](Store& store) {
+  return [=](ThreeModels& store) {
     store.bad.layers[0] = {kModelType, digest, size};
     store.rewrite();
   };
 }
 
-void name_the_weights_again_with_another_size(Store& store) {
+void name_the_weights_again_with_another_size(ThreeModels& store) {
   LayerSpec again = store.bad.layers[0];
   ++again.size;
   store.bad.layers.push_back(again);
@@ -204,7 +83,7 @@ void name_the_weights_again_with_another_size(Store& store) {
 
 // The model as a v2 tag; the line of sh gets the manifest's blob as $1.
 Make v2_and(const std::string& line) {
-  return [=](Store& store) {
+  return [=](ThreeModels& store) {
     fs::remove(store.builder.root() / "manifests/registry.ollama.ai/bad/one/v1");
     const Digest manifest = store.builder.v2("bad/one:v1", store.bad);
     must({"sh", "-ec", line, "sh", store.builder.blob_path(manifest).string()});
@@ -212,9 +91,13 @@ Make v2_and(const std::string& line) {
 }
 
 std::vector<Fault> faults() {
-  const Name blob = [](const Store& store) { return store.blob().filename().string(); };
-  const Name manifest = [](const Store& store) { return Digest::of(store.bad.json()).blob_name(); };
-  const auto words = [](const std::string& text) { return [=](const Store&) { return text; }; };
+  const Name blob = [](const ThreeModels& store) { return store.blob().filename().string(); };
+  const Name manifest = [](const ThreeModels& store) {
+    return Digest::of(store.bad.json()).blob_name();
+  };
+  const auto words = [](const std::string& text) {
+    return [=](const ThreeModels&) { return text; };
+  };
   const std::string first = std::string{"layer 1 ("} + kModelType + ")";
   const std::string climbing = "sha256:../../../../../etc/passwd";
   const std::string zeros(64, '0');
@@ -249,7 +132,7 @@ class ABlobThatIs : public ::testing::TestWithParam<Fault> {
   [[nodiscard]] std::string named() const { return GetParam().named(store); }
 
   TempDir dir;
-  Store store{dir / "store"};
+  ThreeModels store{dir / "store"};
 };
 
 TEST_P(ABlobThatIs, BreaksItsModelAndNoOther) {
@@ -269,11 +152,10 @@ TEST_P(ABlobThatIs, IsNamedOnceWithItsModelInTheLog) {
 }
 
 TEST_P(ABlobThatIs, IsNamedOnceWithItsModelInTheList) {
-  const std::string root = store.builder.root().string();
-  const std::string text = must({binary(), "list", "--store", root});
+  const std::string text = list(store.builder.root());
   EXPECT_EQ(count(text, "\n  bad/one:v1: "), 1U) << text;
   EXPECT_EQ(count(text, named()), 1U) << text;
-  const auto listed = nlohmann::json::parse(must({binary(), "list", "--json", "--store", root}));
+  const auto listed = list_json(store.builder.root());
   EXPECT_THAT(listed["problems"], IsEmpty());
   ASSERT_THAT(listed["models"], SizeIs(3));
   for (const auto& model : listed["models"]) {
@@ -309,7 +191,7 @@ INSTANTIATE_TEST_SUITE_P(, ABlobThatIs, ::testing::ValuesIn(faults()),
 // A user's own mount, of a blob that this user may not read.
 TEST(ABlobOfMode0000, BreaksItsModelForAnOrdinaryUser) {
   const TempDir dir;
-  Store store{dir / "store"};
+  ThreeModels store{dir / "store"};
   fs::permissions(store.blob(), fs::perms::none);
   const User nobody = User::named("nobody");
   const RunOptions as_nobody{.as = nobody, .directory = "/"};
@@ -347,7 +229,7 @@ class WholeAllTheSame : public ::testing::Test {
   }
 
   TempDir dir;
-  Store store{dir / "store"};
+  ThreeModels store{dir / "store"};
   std::string blob_name = store.blob().filename().string();
   std::string weights = read_file(store.blob());
 };
@@ -388,7 +270,7 @@ TEST_F(WholeAllTheSame, AllBlobsBehindASymlinkThatMayBeFollowed) {
 
 TEST(ASymlinkOutOfTheStore, IsNotFollowedForADirectoryWithALikeName) {
   const TempDir dir;
-  Store store{dir / "store"};
+  ThreeModels store{dir / "store"};
   write_file(dir / "disk/other", "");
   fs::create_directory(dir / "disk2");
   fs::rename(store.blob(), dir / "disk2/weights");
@@ -399,7 +281,7 @@ TEST(ASymlinkOutOfTheStore, IsNotFollowedForADirectoryWithALikeName) {
 
 TEST(ASymlinkOutOfTheStore, IsFollowedForAnOrdinaryUserWithOneWarning) {
   const TempDir dir;
-  Store store{dir / "store"};
+  ThreeModels store{dir / "store"};
   int number = 0;
   for (const LayerSpec& layer : store.bad.layers) {
     const fs::path target = dir / "disk" / std::to_string(++number);
@@ -415,115 +297,6 @@ TEST(ASymlinkOutOfTheStore, IsFollowedForAnOrdinaryUserWithOneWarning) {
   fs::permissions(dir / "copy", fs::perms::all);
   ASSERT_EQ(copy(kCp, mount / "models", dir / "copy", {}, as_nobody).status, 0);
   expect_good_copy(store, dir / "copy/models/good+v1");
-}
-
-// ---- broken while it is mounted ----
-
-class ABlobThatFails : public ::testing::Test {
- protected:
-  // After the failure the model is as if it had been broken from the start, and it is said once.
-  void expect_broken_from_now_on(Mount& mount) {
-    expect_broken(mount, "could not be read", store.blob().filename().string());
-    EXPECT_EQ(count(mount.log(), store.blob().filename().string()), 1U) << mount.log();
-    EXPECT_EQ(count(mount.log(), "error: "), 1U) << mount.log();
-    EXPECT_EQ(attribute(mount / "models/good+v1", "state"), "whole");
-  }
-
-  TempDir dir;
-  Store store{dir / "store"};
-};
-
-class ABlobThatFailsIn : public ABlobThatFails, public ::testing::WithParamInterface<Tool> {};
-
-TEST_P(ABlobThatFailsIn, AToolKeepsTheManifestFromIt) {
-  const SshServer server;
-  Mount mount{store.builder.root()};
-  ASSERT_EQ(attribute(mount / "models/bad/one+v1", "state"), "whole");
-  fs::resize_file(store.blob(), fs::file_size(store.blob()) - 1);
-  const Result result = copy(GetParam(), mount / "models", dir / "copy", server.config());
-  EXPECT_NE(result.status, 0);
-  EXPECT_THAT(manifests_in(dir / "copy/models"), SizeIs(2));
-  expect_good_copy(store, dir / "copy/models/good+v1");
-  expect_broken_from_now_on(mount);
-}
-
-INSTANTIATE_TEST_SUITE_P(, ABlobThatFailsIn, ::testing::ValuesIn(kTools),
-                         [](const auto& test) { return test.param.name; });
-
-TEST_F(ABlobThatFails, IsOneThatWasRemoved) {
-  Mount mount{store.builder.root()};
-  fs::remove(store.blob());
-  EXPECT_EQ(opening_error(mount / "models/bad/one+v1/blobs" / store.blob().filename()), EIO);
-  expect_broken_from_now_on(mount);
-}
-
-TEST_F(ABlobThatFails, IsOneThatIsAnotherFileNow) {
-  Mount mount{store.builder.root()};
-  write_file(dir / "new", read_file(store.blob()));
-  fs::rename(dir / "new", store.blob());
-  EXPECT_EQ(opening_error(mount / "models/bad/one+v1/blobs" / store.blob().filename()), EIO);
-  expect_broken_from_now_on(mount);
-}
-
-TEST_F(ABlobThatFails, BreaksAllWhoNameIt) {
-  const fs::path shared = store.path_of(store.bad.layers[1]);
-  Mount mount{store.builder.root()};
-  fs::resize_file(shared, 1);
-  EXPECT_EQ(opening_error(mount / "archives/good+v1.tar"), EIO);
-  expect_broken(mount, "could not be read", shared.filename().string());
-  EXPECT_EQ(listing_error(mount / "models/good+v1"), EIO);
-  EXPECT_EQ(listing_error(mount / "models/me/other+v1"), EIO);
-  EXPECT_EQ(count(mount.log(), shared.filename().string()), 1U) << mount.log();
-}
-
-// The blob loses its last byte when the tool has it open and has read a part of it: what the tool
-// writes goes by way of a reader that takes 3 MB, cuts the blob, and takes the rest.
-class ABlobThatFailsWhileItIsRead : public ABlobThatFails {
- protected:
-  ABlobThatFailsWhileItIsRead() {
-    store.weights() = store.builder.sparse_layer(kModelType, 64 << 20, 5);
-    store.rewrite();
-  }
-
-  // $1: the model's directory; $2: where the copy goes; $3: the blob
-  void expect_failure_of(const std::string& line) {
-    Mount mount{store.builder.root()};
-    const Result result =
-        run({"bash", "-o", "pipefail", "-c", line, "copy", (mount / "models/bad/one+v1").string(),
-             (dir / "copy").string(), store.blob().string()});
-    EXPECT_NE(result.status, 0);
-    EXPECT_THAT(result.err, HasSubstr("Input/output error"));
-    EXPECT_EQ(fs::file_size(store.blob()), (64U << 20) - 1);
-    EXPECT_THAT(manifests_in(dir / "copy"), IsEmpty());
-    expect_broken_from_now_on(mount);
-  }
-};
-
-TEST_F(ABlobThatFailsWhileItIsRead, ByTar) {
-  expect_failure_of(R"sh(
-    mkdir "$2"
-    tar -c -C "$1" . | { dd bs=64K count=3000000 iflag=count_bytes status=none; truncate -s -1 "$3"; cat; } | tar -x -C "$2")sh");
-}
-
-// cp writes into what is there: a FIFO in the place of the blob.
-TEST_F(ABlobThatFailsWhileItIsRead, ByCp) {
-  expect_failure_of(R"sh(
-    mkdir -p "$2/blobs"
-    fifo="$2/blobs/$(basename "$3")"
-    mkfifo "$fifo"
-    { dd bs=64K count=3000000 iflag=count_bytes status=none; truncate -s -1 "$3"; cat; } < "$fifo" > /dev/null &
-    cp -r "$1/." "$2"
-    status=$?
-    wait
-    exit $status)sh");
-}
-
-// rsync's way to the other machine leads through the reader.
-TEST_F(ABlobThatFailsWhileItIsRead, ByRsync) {
-  expect_failure_of(R"sh(
-    export blob="$3"
-    cut='dd bs=64K count=3000000 iflag=count_bytes status=none; truncate -s -1 "$blob"; cat'
-    rsync -a -e "bash -c 'shift; exec \"\$@\" < <($cut)' way" "$1/" "target:$2/")sh");
 }
 
 }  // namespace

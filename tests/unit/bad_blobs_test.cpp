@@ -53,12 +53,14 @@ Model model_with(const std::vector<const char*>& blobs) {
   return model_of(manifest);
 }
 
+using Cause = BadBlobs::Cause;
+
 TEST(BadBlobs, BreakEveryModelThatNamesThem) {
   BadBlobs bad;
   const Model one = model_with({"a", "shared"}), two = model_with({"shared"}),
               other = model_with({"b"});
   EXPECT_FALSE(bad.fault_of(one));
-  EXPECT_TRUE(bad.add(Digest::of("shared"), "disk on fire"));
+  EXPECT_TRUE(bad.add(Digest::of("shared"), Cause::damage, "disk on fire"));
   for (const Model& model : {one, two}) {
     EXPECT_THAT(bad.fault_of(model).value(),
                 AllOf(HasSubstr(Digest::of("shared").blob_name()), HasSubstr("disk on fire")));
@@ -68,9 +70,9 @@ TEST(BadBlobs, BreakEveryModelThatNamesThem) {
 
 TEST(BadBlobs, AreNewsOnlyOnce) {
   BadBlobs bad;
-  EXPECT_TRUE(bad.add(Digest::of("a"), "first"));
-  EXPECT_FALSE(bad.add(Digest::of("a"), "second"));
-  EXPECT_TRUE(bad.add(Digest::of("b"), "first"));
+  EXPECT_TRUE(bad.add(Digest::of("a"), Cause::damage, "first"));
+  EXPECT_FALSE(bad.add(Digest::of("a"), Cause::damage, "second"));
+  EXPECT_TRUE(bad.add(Digest::of("b"), Cause::damage, "first"));
   EXPECT_THAT(bad.fault_of(model_with({"a"})).value(), HasSubstr("first"));
 }
 
@@ -82,7 +84,7 @@ TEST(BadBlobs, AreNewsOnlyOnceToManyThreads) {
     threads.emplace_back([&] {
       const Model model = model_with({"0", "99"});
       for (int i = 0; i < 100; ++i) {
-        if (bad.add(Digest::of(std::to_string(i)), "reason")) ++news;
+        if (bad.add(Digest::of(std::to_string(i)), Cause::damage, "reason")) ++news;
         if (!bad.fault_of(model)) news += 1000;
       }
     });
@@ -93,7 +95,7 @@ TEST(BadBlobs, AreNewsOnlyOnceToManyThreads) {
 
 TEST(BadBlobs, ComeBehindTheFaultsThatTheStoreHas) {
   BadBlobs bad;
-  bad.add(Digest::of("a"), "reason");
+  bad.add(Digest::of("a"), Cause::damage, "reason");
   Model model = model_with({"a"});
   model.faults = {"blob x is missing", "another"};
   EXPECT_EQ(bad.fault_of(model), "blob x is missing");
@@ -150,6 +152,11 @@ class BadBlobsShown : public ::testing::Test {
   [[nodiscard]] fs::path weights_file() const { return store_.blob_path(weights()); }
   [[nodiscard]] fs::path weights_of(const std::string& model) const {
     return fs::path{"models"} / (model + "+a") / "blobs" / weights().blob_name();
+  }
+
+  [[nodiscard]] static fs::path manifest_of(const std::string& model) {
+    return fs::path{"models"} / (model + "+a") / "manifests/registry.ollama.ai/library" / model /
+           "a";
   }
 
   void expect_broken(const std::string& model) {
@@ -287,26 +294,31 @@ class NoDescriptors {
   rlimit before_{};
 };
 
-TEST_F(BadBlobsShown, AreNotBlamedForAShortageOfDescriptorsAtTheOpen) {
+// Whoever missed a blob must not get the manifest, and who begins anew must get all of it.
+TEST_F(BadBlobsShown, AreSoForAsLongAsAShortageOfDescriptorsLasts) {
   show();
   {
     const NoDescriptors shortage;
     EXPECT_EQ(opened(weights_of("one")), "EMFILE");
-    EXPECT_EQ(opened("archives/one+a.tar"), "EMFILE");
+    EXPECT_EQ(opened("archives/one+a.tar"), "EIO");
+    EXPECT_EQ(opened(manifest_of("one")), "EIO");
   }
-  EXPECT_THAT(messages_, IsEmpty());
+  EXPECT_THAT(messages_, ElementsAre(HasSubstr("broken until it can")));
+  EXPECT_EQ(opened(manifest_of("one")), "EIO");  // still of the walk that missed the blob
+  EXPECT_EQ(listed("models/one+a"), "ok");
   expect_whole("one");
   EXPECT_EQ(read(*open(weights_of("one")), 4), "GGUF");
 }
 
-TEST_F(BadBlobsShown, AreNotBlamedForAShortageOfDescriptorsAtTheRead) {
+TEST_F(BadBlobsShown, AreSoByAShortageAtTheReadToo) {
   show({.descriptors = 0, .memory = 0, .small = 0});  // opened anew for every reading
   const auto blob = open(weights_of("one"));
   {
     const NoDescriptors shortage;
     EXPECT_EQ(read(*blob, 4), "EMFILE");
   }
-  EXPECT_THAT(messages_, IsEmpty());
+  EXPECT_EQ(opened(manifest_of("one")), "EIO");
+  EXPECT_EQ(opened("archives/one+a.tar"), "ok");  // which begins with all of its blobs
   EXPECT_EQ(read(*blob, 4), "GGUF");
   expect_whole("one");
 }

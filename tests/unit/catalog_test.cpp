@@ -121,7 +121,7 @@ TEST_F(CatalogTest, HoldsEveryBlobOnceWithAllItsUsers) {
     } else {
       EXPECT_THAT(catalog->users(i), ElementsAre(0u, 1u, 2u));
     }
-    EXPECT_EQ(blob.identity.size, fs::file_size(store_.root() / blob.path()));
+    EXPECT_EQ(blob.identity.size, fs::file_size(store_.root() / blob.digest.blob_path()));
   }
 }
 

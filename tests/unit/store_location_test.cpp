@@ -1,144 +1,23 @@
 #include "store/store_location.h"
 
-#include <grp.h>
 #include <gtest/gtest.h>
 #include <pwd.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
-namespace ollamafs {
+#include "tests/unit/other_machine.h"
+
+namespace ollamafs::test {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uid_t kUs = 1000;
-constexpr const char* kTag = "manifests/registry.ollama.ai/library/tiny/latest";
-
-// A machine in a temporary directory.
-class StoreLocation : public ::testing::Test {
- protected:
-  void SetUp() override {
-    std::string name = ::testing::TempDir() + "store_location.XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    root_ = fs::canonical(name);
-    close(root_, 0755);
-    link("proc/self/ns/mnt", "mnt:[1]");
-  }
-  void TearDown() override {
-    for (const fs::path& path : closed_) ::chmod(path.c_str(), 0755);
-    fs::remove_all(root_);
-  }
-
-  // All paths are absolute ones of that machine, with or without the slash at the beginning.
-  [[nodiscard]] fs::path on_disk(const fs::path& path) const {
-    return root_ / path.relative_path();
-  }
-  void write(const fs::path& path, const std::string& text) const {
-    fs::create_directories(on_disk(path).parent_path());
-    std::ofstream{on_disk(path)} << text;
-  }
-  void link(const fs::path& path, const fs::path& target) const {
-    fs::create_directories(on_disk(path).parent_path());
-    fs::create_symlink(target, on_disk(path));
-  }
-  void make_empty_store(const fs::path& path) const {
-    fs::create_directories(on_disk(path) / "blobs");
-  }
-  void make_store(const fs::path& path) const { write(path / kTag, "{}"); }
-
-  // Nobody but root may enter a closed directory, not even its owner.
-  void close(const fs::path& path, mode_t mode = 0) {
-    ASSERT_EQ(::chmod(path.c_str(), mode), 0);
-    closed_.push_back(path);
-  }
-
-  void add_process(int pid, uid_t uid, const std::vector<std::string>& arguments,
-                   const std::vector<std::string>& environment,
-                   const std::string& comm = "x") const {
-    const auto joined = [](const std::vector<std::string>& strings) {
-      std::string bytes;
-      for (const std::string& text : strings) bytes += text + '\0';
-      return bytes;
-    };
-    const std::string process = "proc/" + std::to_string(pid);
-    const std::string id = std::to_string(uid);
-    write(process + "/comm", comm + "\n");
-    write(process + "/cmdline", joined(arguments));
-    write(process + "/environ", joined(environment));
-    write(process + "/status", "Name:\tx\nUid:\t0\t" + id + "\t0\t0\nGid:\t0\t0\t0\t0\n");
-    link(process + "/cwd", "/cwd");
-    link(process + "/ns/mnt", "mnt:[1]");
-  }
-  void add_server(int pid, const std::vector<std::string>& environment, uid_t uid = 0) const {
-    add_process(pid, uid, {"/usr/bin/ollama", "serve"}, environment);
-  }
-  void add_unit(const std::string& lines) const {
-    write("/etc/systemd/system/ollama.service", "[Service]\n" + lines);
-  }
-
-  [[nodiscard]] Host host() const {
-    const auto look_up = [](const auto& map, const std::string& key) {
-      const auto entry = map.find(key);
-      return entry == map.end() ? std::nullopt : std::optional{entry->second};
-    };
-    Host host;
-    host.root = root_;
-    host.environment = [=, this](const std::string& name) { return look_up(environment_, name); };
-    host.home_of = [=, this](const std::string& user) { return look_up(homes_, user); };
-    host.sudo_user = sudo_user_;
-    host.uid = kUs;
-    return host;
-  }
-  [[nodiscard]] StoreChoice find(const fs::path& given = {}) const {
-    return find_store(given, host());
-  }
-  [[nodiscard]] fs::path found(const fs::path& given = {}) const { return find(given).taken.path; }
-  [[nodiscard]] std::string error(const fs::path& given = {}) const try {
-    return "found " + found(given).string();
-  } catch (const StoreNotFound& e) {
-    return e.what();
-  }
-
-  // What an ordinary user is told: the reason, or the error.
-  [[nodiscard]] std::string told_to_user(const fs::path& given = {}) const {
-    const fs::path answer = root_ / "answer";
-    const pid_t child = ::fork();
-    if (child == 0) {
-      std::ofstream out{answer};
-      const bool changed = ::geteuid() != 0 || (::setgroups(0, nullptr) == 0 &&
-                                                ::setgid(65534) == 0 && ::setuid(65534) == 0);
-      try {
-        out << (changed ? find(given).reason : "no other user") << std::flush;
-      } catch (const std::exception& e) {
-        out << e.what() << std::flush;
-      }
-      ::_exit(0);
-    }
-    ::waitpid(child, nullptr, 0);
-    std::ifstream in{answer};
-    return {std::istreambuf_iterator<char>{in}, {}};
-  }
-
-  fs::path root_;
-  std::map<std::string, std::string> environment_;
-  std::map<std::string, fs::path> homes_;
-  std::string sudo_user_;
-  std::vector<fs::path> closed_;
-};
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
+using StoreLocation = OtherMachine;
 
 using NamedStore = StoreLocation;
 
@@ -214,125 +93,6 @@ TEST_F(NamedStore, UnreadableOneIsTaken) {
   make_store("/secret/models");
   close(on_disk("/secret"));
   EXPECT_EQ(told_to_user("/secret/models"), "/secret/models: named by --store");
-}
-
-using Servers = StoreLocation;
-
-TEST_F(Servers, EnvironmentNamesTheStore) {
-  make_store("/server");
-  make_store("/unit");
-  add_server(5, {"A=B", "OLLAMA_MODELS= \"/server\"", "OLLAMA_MODELS=/second", "HOME=/h"});
-  add_unit("Environment=OLLAMA_MODELS=/unit\n");
-  EXPECT_EQ(find().taken.source, "the running server (pid 5)");
-  EXPECT_EQ(find().reason, "/server: the store of the running server (pid 5) (not taken: /unit)");
-}
-
-TEST_F(Servers, RelativePathCountsFromTheServersDirectory) {
-  make_store("/cwd/models");
-  add_server(5, {"OLLAMA_MODELS=models"});
-  EXPECT_EQ(found(), "/cwd/models");
-}
-
-TEST_F(Servers, StoreIsInTheHomeByDefault) {
-  make_store("/h/.ollama/models");
-  add_server(5, {"OLLAMA_MODELS=", "HOME=/h"});
-  EXPECT_EQ(found(), "/h/.ollama/models");
-  EXPECT_EQ(find().taken.source, "the running server (pid 5)");
-}
-
-TEST_F(Servers, WithoutAHomeTheyTellNothing) {
-  make_store("/cwd/.ollama/models");
-  add_server(5, {"HOME="});
-  EXPECT_TRUE(error().starts_with("no Ollama store was found"));
-}
-
-TEST_F(Servers, EnvironmentMayBeLong) {
-  make_store("/server");
-  add_server(5, {"A=" + std::string(10000, 'a'), "OLLAMA_MODELS=/server"});
-  EXPECT_EQ(found(), "/server");
-}
-
-TEST_F(Servers, OnlyOllamaServeIsAServer) {
-  make_store("/s");
-  const std::vector<std::string> environment{"OLLAMA_MODELS=/s"};
-  add_process(3, kUs, {"/usr/bin/ollama", "run", "serve"}, environment, "ollama");
-  add_process(4, kUs, {"python", "serve"}, environment, "python");
-  add_process(5, kUs, {"/usr/bin/ollama"}, environment, "ollama");
-  add_process(6, kUs, {}, environment, "ollama");
-  EXPECT_TRUE(error().starts_with("no Ollama store was found"));
-  add_process(9, kUs, {"/nix/.ollama-wrapped", "serve"}, environment, "ollama");
-  EXPECT_EQ(find().taken.source, "the running server (pid 9)");
-  add_process(8, kUs, {"./ollama", "--verbose", "start"}, environment);
-  EXPECT_EQ(find().taken.source, "the running server (pid 8)");
-}
-
-TEST_F(Servers, OwnOnesAreFirstThenByPid) {
-  for (const char* const store : {"/2", "/9", "/10", "/30"}) make_store(store);
-  add_server(2, {"OLLAMA_MODELS=/2"}, kUs + 1);
-  add_server(30, {"OLLAMA_MODELS=/30"}, kUs);
-  add_server(10, {"OLLAMA_MODELS=/10"}, kUs);
-  add_server(9, {"OLLAMA_MODELS=/9"}, kUs);
-  EXPECT_EQ(find().reason, "/9: the store of the running server (pid 9) (not taken: /10, /30, /2)");
-}
-
-TEST_F(Servers, InAContainerTheirPathsMeanNothing) {
-  make_store("/root/.ollama/models");
-  add_server(7, {"HOME=/x"});
-  make_store("/x/.ollama/models");
-  fs::remove(on_disk("proc/7/ns/mnt"));
-  link("proc/7/ns/mnt", "mnt:[2]");
-  EXPECT_EQ(found(), "/root/.ollama/models");
-  fs::remove_all(on_disk("root"));
-  EXPECT_TRUE(contains(error(),
-                       "\na server runs in a container (pid 7): mount its volume's folder with "
-                       "--store\n"));
-}
-
-TEST_F(Servers, MayVanishMeanwhile) {
-  make_store("/usr/share/ollama/.ollama/models");
-  make_store("/cwd/relative");
-  for (const char* const file : {"cmdline", "status", "environ", "cwd"}) {
-    add_server(5, {"OLLAMA_MODELS=relative"});
-    fs::remove(on_disk("proc/5") / file);
-    EXPECT_EQ(found(), "/usr/share/ollama/.ollama/models") << file;
-    fs::remove_all(on_disk("proc/5"));
-  }
-}
-
-TEST_F(Servers, WhatTheyHideTheUnitTells) {
-  make_store("/server");
-  make_store("/unit");
-  add_server(5, {"OLLAMA_MODELS=/server"});
-  close(on_disk("proc/5/environ"));
-  add_unit("Environment=OLLAMA_MODELS=/unit\n");
-  EXPECT_EQ(told_to_user(), "/unit: the store of ollama.service");
-  fs::remove_all(on_disk("etc"));
-  EXPECT_TRUE(contains(told_to_user(), "a server runs (pid 5), but its settings may not be read"));
-}
-
-TEST_F(Servers, MissingStoreIsPassedOver) {
-  make_store("/unit");
-  add_server(5, {"OLLAMA_MODELS=/gone"});
-  add_unit("Environment=OLLAMA_MODELS=/unit\n");
-  EXPECT_EQ(found(), "/unit");
-}
-
-TEST_F(Servers, UnreadableStoreDecides) {
-  make_store("/secret/models");
-  make_store("/unit");
-  close(on_disk("/secret"));
-  add_server(5, {"OLLAMA_MODELS=/secret/models"});
-  add_unit("Environment=OLLAMA_MODELS=/unit\n");
-  EXPECT_TRUE(contains(told_to_user(), "/secret/models: the store of the running server"));
-}
-
-TEST_F(Servers, FolderWithoutAStoreIsAnError) {
-  make_store("/data/models");
-  make_store("/unit");
-  add_server(5, {"OLLAMA_MODELS=/data"});
-  add_unit("Environment=OLLAMA_MODELS=/unit\n");
-  EXPECT_TRUE(error().starts_with("the store of the running server (pid 5): /data: is no models"));
-  EXPECT_TRUE(contains(error(), "did you mean /data/models?\nthere is also /unit\ngive --store"));
 }
 
 using Unit = StoreLocation;
@@ -521,4 +281,4 @@ TEST(CurrentHost, IsThisMachineAndProcess) {
 }
 
 }  // namespace
-}  // namespace ollamafs
+}  // namespace ollamafs::test

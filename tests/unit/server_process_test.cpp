@@ -1,0 +1,137 @@
+#include "store/server_process.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "tests/unit/other_machine.h"
+
+namespace ollamafs::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+// As the search for a store meets them.
+using Servers = OtherMachine;
+
+TEST_F(Servers, EnvironmentNamesTheStore) {
+  make_store("/server");
+  make_store("/unit");
+  add_server(5, {"A=B", "OLLAMA_MODELS= \"/server\"", "OLLAMA_MODELS=/second", "HOME=/h"});
+  add_unit("Environment=OLLAMA_MODELS=/unit\n");
+  EXPECT_EQ(find().taken.source, "the running server (pid 5)");
+  EXPECT_EQ(find().reason, "/server: the store of the running server (pid 5) (not taken: /unit)");
+}
+
+TEST_F(Servers, RelativePathCountsFromTheServersDirectory) {
+  make_store("/cwd/models");
+  add_server(5, {"OLLAMA_MODELS=models"});
+  EXPECT_EQ(found(), "/cwd/models");
+}
+
+TEST_F(Servers, StoreIsInTheHomeByDefault) {
+  make_store("/h/.ollama/models");
+  add_server(5, {"OLLAMA_MODELS=", "HOME=/h"});
+  EXPECT_EQ(found(), "/h/.ollama/models");
+  EXPECT_EQ(find().taken.source, "the running server (pid 5)");
+}
+
+TEST_F(Servers, WithoutAHomeTheyTellNothing) {
+  make_store("/cwd/.ollama/models");
+  add_server(5, {"HOME="});
+  EXPECT_TRUE(error().starts_with("no Ollama store was found"));
+}
+
+TEST_F(Servers, EnvironmentMayBeLong) {
+  make_store("/server");
+  add_server(5, {"A=" + std::string(10000, 'a'), "OLLAMA_MODELS=/server"});
+  EXPECT_EQ(found(), "/server");
+}
+
+TEST_F(Servers, OnlyOllamaServeIsAServer) {
+  make_store("/s");
+  const std::vector<std::string> environment{"OLLAMA_MODELS=/s"};
+  add_process(3, kUs, {"/usr/bin/ollama", "run", "serve"}, environment, "ollama");
+  add_process(4, kUs, {"python", "serve"}, environment, "python");
+  add_process(5, kUs, {"/usr/bin/ollama"}, environment, "ollama");
+  add_process(6, kUs, {}, environment, "ollama");
+  EXPECT_TRUE(error().starts_with("no Ollama store was found"));
+  add_process(9, kUs, {"/nix/.ollama-wrapped", "serve"}, environment, "ollama");
+  EXPECT_EQ(find().taken.source, "the running server (pid 9)");
+  add_process(8, kUs, {"./ollama", "--verbose", "start"}, environment);
+  EXPECT_EQ(find().taken.source, "the running server (pid 8)");
+}
+
+TEST_F(Servers, OwnOnesAreFirstThenByPid) {
+  for (const char* const store : {"/2", "/9", "/10", "/30"}) make_store(store);
+  add_server(2, {"OLLAMA_MODELS=/2"}, kUs + 1);
+  add_server(30, {"OLLAMA_MODELS=/30"}, kUs);
+  add_server(10, {"OLLAMA_MODELS=/10"}, kUs);
+  add_server(9, {"OLLAMA_MODELS=/9"}, kUs);
+  EXPECT_EQ(find().reason, "/9: the store of the running server (pid 9) (not taken: /10, /30, /2)");
+}
+
+TEST_F(Servers, InAContainerTheirPathsMeanNothing) {
+  make_store("/root/.ollama/models");
+  add_server(7, {"HOME=/x"});
+  make_store("/x/.ollama/models");
+  fs::remove(on_disk("proc/7/ns/mnt"));
+  link("proc/7/ns/mnt", "mnt:[2]");
+  EXPECT_EQ(found(), "/root/.ollama/models");
+  fs::remove_all(on_disk("root"));
+  EXPECT_TRUE(contains(error(),
+                       "\na server runs in a container (pid 7): mount its volume's folder with "
+                       "--store\n"));
+}
+
+TEST_F(Servers, MayVanishMeanwhile) {
+  make_store("/usr/share/ollama/.ollama/models");
+  make_store("/cwd/relative");
+  for (const char* const file : {"cmdline", "status", "environ", "cwd"}) {
+    add_server(5, {"OLLAMA_MODELS=relative"});
+    fs::remove(on_disk("proc/5") / file);
+    EXPECT_EQ(found(), "/usr/share/ollama/.ollama/models") << file;
+    fs::remove_all(on_disk("proc/5"));
+  }
+}
+
+TEST_F(Servers, WhatTheyHideTheUnitTells) {
+  make_store("/server");
+  make_store("/unit");
+  add_server(5, {"OLLAMA_MODELS=/server"});
+  close(on_disk("proc/5/environ"));
+  add_unit("Environment=OLLAMA_MODELS=/unit\n");
+  EXPECT_EQ(told_to_user(), "/unit: the store of ollama.service");
+  fs::remove_all(on_disk("etc"));
+  EXPECT_TRUE(contains(told_to_user(), "a server runs (pid 5), but its settings may not be read"));
+}
+
+TEST_F(Servers, MissingStoreIsPassedOver) {
+  make_store("/unit");
+  add_server(5, {"OLLAMA_MODELS=/gone"});
+  add_unit("Environment=OLLAMA_MODELS=/unit\n");
+  EXPECT_EQ(found(), "/unit");
+}
+
+TEST_F(Servers, UnreadableStoreDecides) {
+  make_store("/secret/models");
+  make_store("/unit");
+  close(on_disk("/secret"));
+  add_server(5, {"OLLAMA_MODELS=/secret/models"});
+  add_unit("Environment=OLLAMA_MODELS=/unit\n");
+  EXPECT_TRUE(contains(told_to_user(), "/secret/models: the store of the running server"));
+}
+
+TEST_F(Servers, FolderWithoutAStoreIsAnError) {
+  make_store("/data/models");
+  make_store("/unit");
+  add_server(5, {"OLLAMA_MODELS=/data"});
+  add_unit("Environment=OLLAMA_MODELS=/unit\n");
+  EXPECT_TRUE(error().starts_with("the store of the running server (pid 5): /data: is no models"));
+  EXPECT_TRUE(contains(error(), "did you mean /data/models?\nthere is also /unit\ngive --store"));
+}
+
+}  // namespace
+}  // namespace ollamafs::test
