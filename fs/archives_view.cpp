@@ -12,9 +12,11 @@ void add_archives_view(TreeBuilder& tree) {
   for (std::uint32_t i = 0; i < models.size(); ++i) {
     std::string_view name = models[i].view_name;
     const auto parent = tree.groups_of(archives, name);
-    tree.model_file(
-        parent, std::string{name} + ".tar", i, NodeKind::archive, archive_size(models[i]),
-        inode_identity({"archives", models[i].view_name, models[i].manifest->digest.hex()}));
+    // The bytes depend on the manifest's path too, which the shown name may leave out.
+    tree.model_file(parent, std::string{name} + ".tar", i, NodeKind::archive,
+                    archive_size(models[i]),
+                    inode_identity({"archives", models[i].view_name,
+                                    models[i].manifest->digest.hex(), models[i].name.v1_path()}));
   }
 }
 

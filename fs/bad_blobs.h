@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -9,15 +10,22 @@
 
 namespace ollamafs {
 
-// The blobs that failed while they were read. Such a blob is bad for this mount, and every model
-// that names it is broken from then on: copiers read blobs before manifests, so none that met the
-// error gets the manifest (design §4).
+// The blobs that failed while they were read. Every model that names such a blob is broken from
+// then on: copiers read blobs before manifests, so none that met the error gets the manifest
+// (design §4). A blob that is damaged is bad for this mount. One that could not be had because this
+// process was short of something is bad until it has been had.
 //
 // Safe to use from several threads.
 class BadBlobs {
  public:
+  enum class Cause : std::uint8_t { damage, shortage };
+
   // Remembers that reading `blob` failed. True if that was not known before.
-  bool add(const Digest& blob, const std::string& reason);
+  bool add(const Digest& blob, Cause cause, const std::string& reason);
+
+  // Whether `blob` is bad, but only by a shortage; and that it is so no more.
+  [[nodiscard]] bool is_short(const Digest& blob) const;
+  void end_shortage(const Digest& blob);
 
   // Why the model cannot be copied as a whole: its first fault, or a blob that failed since;
   // nothing if the model is whole. A printable sentence.
@@ -25,7 +33,11 @@ class BadBlobs {
 
  private:
   mutable std::mutex mutex_;
-  std::unordered_map<Digest, std::string> reasons_;
+  struct Fault {
+    Cause cause;
+    std::string reason;
+  };
+  std::unordered_map<Digest, Fault> faults_;
 };
 
 }  // namespace ollamafs

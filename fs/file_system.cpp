@@ -5,20 +5,16 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <utility>
 
 #include "store/archive.h"
+#include "store/read_file.h"
 
 namespace ollamafs {
 namespace {
 
 const std::error_code kIoError = std::make_error_code(std::errc::io_error);
-
-// Troubles of this process, which say nothing about the blob.
-bool is_shortage(const std::error_code& ec) noexcept {
-  return ec == std::errc::too_many_files_open || ec == std::errc::too_many_files_open_in_system ||
-         ec == std::errc::not_enough_memory || ec == std::errc::interrupted;
-}
 
 Layout layout_of(const NodeRef& file) {
   Layout::Builder builder;
@@ -38,6 +34,12 @@ Layout layout_of(const NodeRef& file) {
       break;
   }
   return std::move(builder).finish();
+}
+
+// A model's own directory, not one of those in it.
+bool is_model_directory(const NodeRef& node) {
+  return node->is_directory() && node->model != Node::kNone &&
+         node.tree->node(node->parent).model == Node::kNone;
 }
 
 // The catalog's entries of the blobs that a file is read from, in the order of its layout.
@@ -83,9 +85,24 @@ bool FileSystem::is_broken(const NodeRef& node) const {
   return model && bad_blobs_.fault_of(*model);
 }
 
+// Who begins with a model, at its directory or its archive, finds out whether a shortage is over.
+// Who is in the midst of it and has missed a blob must not: the manifest is refused to them.
+void FileSystem::retry_shortages(const NodeRef& node) {
+  const Model* model = node.tree->model(*node);
+  if (!model || (!is_model_directory(node) && node->kind != NodeKind::archive)) return;
+  for (const std::uint32_t index : model->blobs) {
+    const Blob& blob = node.tree->catalog().blobs()[index];
+    if (!bad_blobs_.is_short(blob.digest)) continue;
+    std::error_code ec;
+    (void)pool_.open(blob, ec);
+    if (!ec) bad_blobs_.end_shortage(blob.digest);
+  }
+}
+
 std::unique_ptr<OpenDirectory> FileSystem::open_directory(const NodeRef& directory,
-                                                          std::error_code& ec) const {
+                                                          std::error_code& ec) {
   ec.clear();
+  retry_shortages(directory);
   if (!directory->is_directory())
     ec = std::make_error_code(std::errc::not_a_directory);
   else if (is_broken(directory))
@@ -99,6 +116,7 @@ bool FileSystem::is_superseded(const OpenDirectory& directory) const {
 
 std::unique_ptr<OpenFile> FileSystem::open_file(const NodeRef& file, std::error_code& ec) {
   ec.clear();
+  retry_shortages(file);
   if (file->is_directory()) {
     ec = std::make_error_code(std::errc::is_a_directory);
   } else if (is_broken(file)) {
@@ -115,7 +133,8 @@ std::shared_ptr<const OpenLayout> FileSystem::content_of(const NodeRef& file, st
     const std::scoped_lock lock{contents_mutex_};
     const auto it = contents_.find(file->ino);
     if (it != contents_.end()) {
-      if (auto known = it->second.lock()) return known;
+      // A blob's number is its digest's: after a publish another file may be behind it.
+      if (auto known = it->second.lock(); known && known->reads(blobs_of(file))) return known;
       contents_.erase(it);
     }
   }
@@ -154,19 +173,18 @@ std::size_t FileSystem::read(const OpenFile& file, char* out, std::size_t size,
 }
 
 void FileSystem::blob_failed(const Digest& blob, const std::error_code& ec) {
-  if (is_shortage(ec)) return;
+  const bool shortage = is_shortage(ec);
   const std::string reason =
       ec == std::errc::io_error ? "it is damaged or not the file that it was" : ec.message();
-  if (!bad_blobs_.add(blob, reason)) return;
-  on_bad_blob_(fmt::format("blob {} could not be read: {}; all models that need it are broken now",
-                           blob.blob_name(), reason));
+  const auto cause = shortage ? BadBlobs::Cause::shortage : BadBlobs::Cause::damage;
+  if (!bad_blobs_.add(blob, cause, reason)) return;
+  on_bad_blob_(fmt::format("blob {} could not be read: {}; all models that need it are broken {}",
+                           blob.blob_name(), reason, shortage ? "until it can" : "now"));
 }
 
 std::vector<std::string> FileSystem::attribute_names(const NodeRef& node) const {
   if (node->kind == NodeKind::blob) return {"user.ollamafs.digest"};
-  // A model's directory has the model's attributes, the directories in it do not.
-  const bool below = node->is_directory() && node.tree->node(node->parent).model != Node::kNone;
-  if (node->model == Node::kNone || below) return {};
+  if (node->model == Node::kNone || (node->is_directory() && !is_model_directory(node))) return {};
   return {"user.ollamafs.digest", "user.ollamafs.id", "user.ollamafs.media_type",
           "user.ollamafs.name", "user.ollamafs.state"};
 }

@@ -55,16 +55,18 @@ class FileSystem {
   // What stat(2) shows of a node.
   [[nodiscard]] static struct stat attributes(const Node& node) noexcept;
 
-  // Opens a directory for listing. EIO if it belongs to a model that is not whole.
+  // Opens a directory for listing. ENOTDIR if it is none, EIO if it belongs to a model that is not
+  // whole.
   [[nodiscard]] std::unique_ptr<OpenDirectory> open_directory(const NodeRef& directory,
-                                                              std::error_code& ec) const;
+                                                              std::error_code& ec);
 
   // True if what `directory` lists is not the current snapshot any more: its nodes must not be
   // handed to the kernel then, which would never hear of their end.
   [[nodiscard]] bool is_superseded(const OpenDirectory& directory) const;
 
-  // Opens a file for reading. EIO if it is the manifest or the archive of a model that is not
-  // whole, or if a blob is not what the catalog saw.
+  // Opens a file for reading. EISDIR if it is none; EIO if it is the manifest or the archive of a
+  // model that is not whole, or if a blob is not what the catalog saw; EMFILE, ENFILE and ENOMEM
+  // are this process's troubles.
   [[nodiscard]] std::unique_ptr<OpenFile> open_file(const NodeRef& file, std::error_code& ec);
 
   // Copies to `out` what the file has from `offset` on, up to `size` bytes; fewer only at its end.
@@ -85,6 +87,7 @@ class FileSystem {
 
  private:
   [[nodiscard]] bool is_broken(const NodeRef& node) const;
+  void retry_shortages(const NodeRef& node);
   [[nodiscard]] std::shared_ptr<const OpenLayout> content_of(const NodeRef& file,
                                                              std::error_code& ec);
   [[nodiscard]] std::shared_ptr<const OpenLayout> open_layout(const NodeRef& file,

@@ -60,13 +60,15 @@ T& handle(const fuse_file_info* info) noexcept {
   return *reinterpret_cast<T*>(info->fh);
 }
 
-// If the reply fails, the kernel never has the handle, and will not give it back.
+// If the reply fails, the kernel never has the handle, and will not give it back. Tells which.
 template <class T>
-void reply_open(fuse_req_t req, fuse_file_info* info, HandleSet<T>& handles,
+bool reply_open(fuse_req_t req, fuse_file_info* info, HandleSet<T>& handles,
                 std::unique_ptr<T> opened) {
   T* const handle = handles.open(std::move(opened));
   info->fh = reinterpret_cast<std::uintptr_t>(handle);
-  if (fuse_reply_open(req, info) != 0) handles.close(handle);
+  if (fuse_reply_open(req, info) == 0) return true;
+  handles.close(handle);
+  return false;
 }
 
 fuse_entry_param entry_of(const Node& node) noexcept {
@@ -82,7 +84,7 @@ fuse_entry_param entry_of(const Node& node) noexcept {
 // ---- operations ----
 
 // What the kernel does not offer must not be asked for: libfuse would give up.
-void init(void*, fuse_conn_info* connection) {
+void init(void* userdata, fuse_conn_info* connection) {
   const auto ask = [connection](unsigned capability) {
     if (connection->capable & capability) connection->want |= capability;
   };
@@ -91,6 +93,7 @@ void init(void*, fuse_conn_info* connection) {
   ask(FUSE_CAP_READDIRPLUS);
   ask(FUSE_CAP_READDIRPLUS_AUTO);
   ask(FUSE_CAP_ASYNC_READ);
+  static_cast<Driver*>(userdata)->passthrough.negotiate(*connection);
 }
 
 void lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
@@ -211,13 +214,21 @@ void open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
     auto opened = fs.open_file(node, ec);
     if (ec) return ec;
     info->keep_cache = 1;  // content never changes under a number
-    reply_open(req, info, driver(req).files, std::move(opened));
+    Driver& state = driver(req);
+    const bool is_blob = node->kind == NodeKind::blob;
+    if (is_blob) state.passthrough.open(req, ino, opened->content->sole_descriptor(), *info);
+    if (!reply_open(req, info, state.files, std::move(opened)) && is_blob) {
+      state.passthrough.cancel(ino);
+    }
     return {};
   });
 }
 
-void release(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
-  driver(req).files.close(&handle<OpenFile>(info));
+void release(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
+  Driver& state = driver(req);
+  OpenFile& file = handle<OpenFile>(info);
+  if (file.pin.ref()->kind == NodeKind::blob) state.passthrough.release(req, ino);
+  state.files.close(&file);
   fuse_reply_err(req, 0);
 }
 

@@ -1,21 +1,25 @@
 #pragma once
 
-#define FUSE_USE_VERSION 314
-#include <fuse_lowlevel.h>
+#include <functional>
+#include <utility>
 
 #include "fs/file_system.h"
+#include "fs/fuse.h"
 #include "fs/handle_set.h"
+#include "fs/passthrough.h"
 
 namespace ollamafs {
 
 // What the operations work on: their session's userdata. Handles that are still open when the
 // connection ends are closed with it.
 struct Driver {
-  explicit Driver(FileSystem& fs) noexcept : file_system{fs} {}
+  Driver(FileSystem& fs, const BackingCalls* backing, std::function<void(BlobAccess)> on_refusal)
+      : file_system{fs}, passthrough{backing, std::move(on_refusal)} {}
 
   FileSystem& file_system;
   HandleSet<OpenDirectory> directories;
   HandleSet<OpenFile> files;
+  Passthrough passthrough;
 };
 
 // Answer the kernel's requests out of a Driver's FileSystem, over libfuse's low-level interface.

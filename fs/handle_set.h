@@ -24,9 +24,7 @@ class HandleSet {
   void close(T* handle) {
     std::unique_ptr<T> last;  // destroyed behind the lock: that may take a while
     const std::scoped_lock lock{mutex_};
-    const auto it = objects_.find(handle);
-    last = std::move(it->second);
-    objects_.erase(it);
+    if (auto node = objects_.extract(handle)) last = std::move(node.mapped());
   }
 
  private:

@@ -25,12 +25,12 @@ class ModelDirectory {
     return inode_identity({"models", model_.view_name, model_.manifest->digest.hex(), below});
   }
 
-  // Blobs that cannot be had are left out; the model is broken then and cannot be listed.
+  // A broken model cannot be listed: it shows no blob, and none of them counts a link for it.
   void add_blobs(TreeBuilder::NodeIndex top) {
     const auto blobs = tree_.model_directory(top, "blobs", index_, identity("blobs"));
+    if (!model_.whole()) return;
     for (const std::uint32_t index : model_.blobs) {
-      const Blob& blob = tree_.catalog().blobs()[index];
-      if (blob.good()) tree_.blob(blobs, blob.digest.blob_name(), index);
+      tree_.blob(blobs, tree_.catalog().blobs()[index].digest.blob_name(), index);
     }
   }
 

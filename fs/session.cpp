@@ -1,5 +1,9 @@
 #include "fs/session.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdarg>
 #include <cstdio>
 #include <stdexcept>
@@ -59,7 +63,7 @@ void Session::Destroy::operator()(fuse_session* session) const noexcept {
 }
 
 Session::Session(FileSystem& fs, const SessionOptions& options)
-    : driver_{std::make_unique<Driver>(fs)} {
+    : driver_{std::make_unique<Driver>(fs, options.backing, options.on_refusal)} {
   Arguments arguments;
   for (const char* option : {"ro", "nosuid", "nodev", "noexec", "default_permissions"}) {
     arguments.add_option(option);
@@ -73,11 +77,21 @@ Session::Session(FileSystem& fs, const SessionOptions& options)
   if (!session_) throw std::runtime_error{"libfuse does not take the mount options"};
 }
 
+// libfuse would unmount by path, unless it sees that the connection has ended (POLLERR). So what it
+// sees is a pipe that nobody reads, put into the connection's place, which ends that.
 Session::~Session() {
-  if (mounted_) fuse_session_unmount(session_.get());
+  if (!mounted_) return;
+  ::dup2(ended_.get(), fuse_session_fd(session_.get()));
+  fuse_session_unmount(session_.get());
 }
 
 void Session::mount(const std::filesystem::path& mountpoint) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) {
+    throw std::system_error{errno, std::generic_category(), "pipe"};
+  }
+  ended_ = UniqueFd{ends[1]};
+  ::close(ends[0]);
   if (fuse_session_mount(session_.get(), mountpoint.c_str()) != 0) {
     throw std::runtime_error{"cannot mount at " + printable(mountpoint.string())};
   }
@@ -88,6 +102,10 @@ void Session::attach(const fuse_custom_io& io, int fd) {
   if (const int error = fuse_session_custom_io(session_.get(), &io, fd); error != 0) {
     throw std::system_error{-error, std::generic_category(), "fuse_session_custom_io"};
   }
+}
+
+BlobAccess Session::blob_access() const {
+  return driver_->passthrough.access();
 }
 
 void Session::run(unsigned threads) {

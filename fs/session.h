@@ -7,6 +7,8 @@
 #include <string>
 
 #include "fs/file_system.h"
+#include "fs/passthrough.h"
+#include "store/unique_fd.h"
 
 struct fuse_session;
 struct fuse_custom_io;
@@ -20,11 +22,14 @@ struct SessionOptions {
   bool allow_other =
       false;           // others than the mounting user may enter, as far as the modes let them
   bool debug = false;  // libfuse logs every request
+  const BackingCalls* backing = backing_calls();                   // nullptr: no passthrough
+  std::function<void(BlobAccess)> on_refusal = [](BlobAccess) {};  // see Passthrough
 };
 
 // A connection between a FileSystem and the kernel. Mounted read-only, nosuid, nodev, noexec, as
-// fuse.ollamafs, with the kernel checking the modes. Whatever happens, the end of the session is
-// the end of the mount.
+// fuse.ollamafs, with the kernel checking the modes. The end of the session is the end of the
+// connection, whatever is open. It does not take the mount out of the tree: who has mounted must do
+// that first, because something else may be at that path by now.
 class Session {
  public:
   // `fs` must outlive the session. Throws std::runtime_error if libfuse refuses the options.
@@ -39,6 +44,9 @@ class Session {
 
   // Takes requests from `fd` by `io` instead of from a mount: for tests that play the kernel.
   void attach(const fuse_custom_io& io, int fd);
+
+  // Who reads the blobs; settled by the first that is opened.
+  [[nodiscard]] BlobAccess blob_access() const;
 
   // Answers requests until the file system is unmounted or stop() is called, with several threads
   // unless `threads` is 1. Throws std::system_error if the connection breaks.
@@ -55,6 +63,7 @@ class Session {
 
   std::unique_ptr<Driver> driver_;  // outlives session_, which uses it to its end
   std::unique_ptr<fuse_session, Destroy> session_;
+  UniqueFd ended_;  // what libfuse is shown in the end
   bool mounted_ = false;
 };
 

@@ -40,13 +40,16 @@ install_missing() {
     $missing >/dev/null
 }
 
-# build PRESET [cmake option...]: configures and builds, quietly unless it fails.
+# build PRESET TARGETS [cmake option...]: configures and builds, quietly unless it fails.
 build() {
   preset=$1
-  shift
+  targets=$2
+  shift 2
   log=$top/build/$preset.log
   mkdir -p "$top/build"
-  if ! (cd "$top" && cmake --preset "$preset" "$@" && cmake --build --preset "$preset") >"$log" 2>&1; then
+  # shellcheck disable=SC2086  # one word a target
+  if ! (cd "$top" && cmake --preset "$preset" "$@" &&
+    cmake --build --preset "$preset" --target $targets) >"$log" 2>&1; then
     tail -n 60 "$log" >&2
     die "the $preset build failed; all it said is in $log"
   fi

@@ -97,6 +97,10 @@ void open_standard_files() {
   }
 }
 
+void close_inherited_files() {
+  ::close_range(STDERR_FILENO + 1, ~0U, 0);
+}
+
 ExitStatus run_in_background(
     const std::function<ExitStatus(const std::function<void()>& ready)>& work) {
   int ends[2];

@@ -11,6 +11,10 @@ namespace ollamafs {
 // way round, so that output that nobody gets still fails. Called first.
 void open_standard_files();
 
+// Closes what this process was given beside its standard files: a daemon would keep a script's lock
+// or a supervisor's pipe open for as long as it lives. Called before it opens files of its own.
+void close_inherited_files();
+
 // Runs `work` in a process and session of its own, and returns when that is ready to be left alone,
 // or has ended: until then its complaints go to the terminal, and signals to this process (Ctrl-C)
 // are passed on to it and are blocked here. Call it with one thread.

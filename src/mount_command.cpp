@@ -12,21 +12,24 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include "fs/file_system.h"
 #include "fs/session.h"
 #include "fs/views.h"
 #include "src/background.h"
+#include "src/blob_access_note.h"
 #include "src/log.h"
 #include "src/mount_access.h"
 #include "src/mount_options.h"
 #include "src/mount_point.h"
+#include "src/mount_probe.h"
 #include "src/mount_table.h"
 #include "src/open_store.h"
+#include "src/own_mount.h"
 #include "src/signals.h"
 #include "store/catalog.h"
-#include "store/dir_stream.h"
 #include "store/text.h"
 
 namespace ollamafs {
@@ -85,11 +88,17 @@ void report(Log& log, const Catalog& catalog) {
   if (left > 0) log->warn("and {} more: see `ollamafs list`", left);
 }
 
-// Waits for the mount's own answer. The kernel may have taken the mount while the daemon is not
-// there to serve it.
-bool answers(const fs::path& mountpoint) {
-  const DirStream dir{::opendir(mountpoint.c_str())};
-  return dir && ::readdir(dir.get()) != nullptr;
+// Of a blob file in the view that is too large to be held in memory; empty: there is none.
+fs::path path_of_large_blob(const Catalog& catalog) {
+  for (const Model& model : catalog.models()) {
+    if (!model.whole()) continue;
+    for (const std::uint32_t index : model.blobs) {
+      const Blob& blob = catalog.blobs()[index];
+      if (blob.identity.size <= BlobLimits{}.small) continue;
+      return fs::path{"models"} / model.view_name / "blobs" / blob.digest.blob_name();
+    }
+  }
+  return {};
 }
 
 // Everything that lives as long as the mount, in the order in which it must come and go.
@@ -114,9 +123,12 @@ class Daemon {
     file_system_ = std::make_unique<FileSystem>(
         store_, build_tree(catalog, tree, {mountpoint_.path(), store_.path()}), blob_limits(),
         [this](const std::string& message) { log_->error("{}", message); });
-    session_ = std::make_unique<Session>(
-        *file_system_,
-        SessionOptions{store_.path().string(), access.allow_other(), arguments.debug});
+    SessionOptions session{store_.path().string(), access.allow_other(), arguments.debug};
+    session.on_refusal = [this](BlobAccess way) {
+      if (answered_) log_->warn("{} from now on", blob_access_note(way));
+    };
+    session_ = std::make_unique<Session>(*file_system_, session);
+    large_blob_ = path_of_large_blob(*catalog);
   }
 
   ~Daemon() { end(); }
@@ -127,6 +139,7 @@ class Daemon {
   ExitStatus run(const std::function<void()>& ready) {
     if (stopping_) return ExitStatus::failed;
     session_->mount(mountpoint_.path());
+    own_mount_.emplace(mountpoint_.path());
     mounted_ = true;
     if (stopping_) return ExitStatus::failed;  // a signal came while the mount was made
     waiter_ = std::thread{[this, &ready] { wait_for_answer(ready); }};
@@ -139,10 +152,12 @@ class Daemon {
 
  private:
   void wait_for_answer(const std::function<void()>& ready) noexcept try {
-    answered_ = answers(mountpoint_.path());
+    // Whether the kernel takes blobs it tells only when it is given one.
+    answered_ = mount_answers(mountpoint_.path(), large_blob_);
     if (!answered_) return;
     log_->info("{} shows the models of {}", printable(mountpoint_.path().string()),
                printable(store_.path().string()));
+    log_->info("{}", blob_access_note(session_->blob_access()));
     ready();
   } catch (const std::exception& error) {
     log_->error("cannot go to the background: {}", error.what());
@@ -154,8 +169,19 @@ class Daemon {
   // answer.
   void end() {
     signals_.reset();
+    detach();
     session_.reset();
     if (waiter_.joinable()) waiter_.join();
+  }
+
+  // Said but not fatal: what else is there at its place is not ours to touch.
+  bool detach() noexcept try {
+    const auto obstacle = own_mount_ ? own_mount_->detach() : std::nullopt;
+    if (obstacle) log_->error("cannot unmount {}", *obstacle);
+    return !obstacle;
+  } catch (const std::exception& error) {
+    log_->error("cannot unmount: {}", error.what());
+    return false;
   }
 
   void stop() {
@@ -173,9 +199,7 @@ class Daemon {
     }
     if (count == 0) {
       log_->info("unmounting: {}", ::strsignal(signal));
-      const auto obstacle = unmount(mountpoint_.path(), true);
-      if (!obstacle) return;
-      log_->error("cannot unmount: {}", *obstacle);
+      if (detach()) return;
     }
     stop();
   }
@@ -188,14 +212,17 @@ class Daemon {
   std::unique_ptr<SignalWatcher> signals_;
   StoreDir store_;
   MountPoint mountpoint_;
+  fs::path large_blob_;  // below the mount point; empty: there is none
   std::unique_ptr<FileSystem> file_system_;
   std::unique_ptr<Session> session_;
+  std::optional<OwnMount> own_mount_;
   std::thread waiter_;
 };
 
 }  // namespace
 
 ExitStatus mount_command(const MountArguments& arguments) {
+  close_inherited_files();
   const MountOptions options = parse_mount_options(arguments.options);
   Log log{arguments.debug};
   const StoreChoice choice = choose_store(arguments.store);

@@ -4,10 +4,14 @@
 #include <fmt/format.h>
 #include <spawn.h>
 #include <sys/mount.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <sstream>
@@ -37,12 +41,27 @@ std::string unescape(const std::string& field) {
 // "36 35 98:0 /root /mountpoint options optional… - type source superoptions"
 std::optional<MountEntry> parse(const std::string& line) {
   std::istringstream words{line};
-  std::string skip, mountpoint, type, source;
-  words >> skip >> skip >> skip >> skip >> mountpoint;
+  std::string skip, device, mountpoint, type, source;
+  words >> skip >> skip >> device >> skip >> mountpoint;
   while (words >> skip && skip != "-") {
   }
-  if (!(words >> type >> source)) return std::nullopt;
-  return MountEntry{unescape(mountpoint), unescape(type), unescape(source)};
+  unsigned major = 0, minor = 0;
+  if (!(words >> type >> source) || std::sscanf(device.c_str(), "%u:%u", &major, &minor) != 2) {
+    return std::nullopt;
+  }
+  return MountEntry{unescape(mountpoint), unescape(type), unescape(source),
+                    ::makedev(major, minor)};
+}
+
+// Every line of the table, in its order: of mounts stacked at one place, the topmost comes last.
+std::vector<MountEntry> mount_table() {
+  std::ifstream table{"/proc/self/mountinfo"};
+  if (!table) throw std::system_error{errno, std::generic_category(), "/proc/self/mountinfo"};
+  std::vector<MountEntry> entries;
+  for (std::string line; std::getline(table, line);) {
+    if (auto entry = parse(line)) entries.push_back(std::move(*entry));
+  }
+  return entries;
 }
 
 std::string trimmed(std::string text) {
@@ -102,13 +121,22 @@ std::optional<std::string> run_fusermount(const std::filesystem::path& path, boo
 }  // namespace
 
 std::optional<MountEntry> mounted_at(const std::filesystem::path& path) {
-  std::ifstream table{"/proc/self/mountinfo"};
-  if (!table) throw std::system_error{errno, std::generic_category(), "/proc/self/mountinfo"};
   std::optional<MountEntry> found;
-  for (std::string line; std::getline(table, line);) {
-    if (auto entry = parse(line); entry && entry->mountpoint == path) found = std::move(entry);
+  for (MountEntry& entry : mount_table()) {
+    if (entry.mountpoint == path) found = std::move(entry);
   }
   return found;
+}
+
+std::vector<std::filesystem::path> places_of(dev_t device) {
+  std::vector<std::filesystem::path> places;
+  for (const MountEntry& entry : mount_table()) {
+    const std::filesystem::path place{entry.mountpoint};
+    if (entry.device == device && std::ranges::find(places, place) == places.end()) {
+      places.push_back(place);
+    }
+  }
+  return places;
 }
 
 std::optional<std::filesystem::path> find_fusermount() {

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace ollamafs {
 
@@ -11,6 +14,7 @@ struct MountEntry {
   std::string mountpoint;
   std::string type;    // "fuse.ollamafs"
   std::string source;  // the store
+  dev_t device = 0;    // as st_dev below it; no two FUSE mounts have the same
 };
 
 constexpr const char* kMountType = "fuse.ollamafs";
@@ -19,6 +23,9 @@ constexpr const char* kMountType = "fuse.ollamafs";
 // point. `path` is absolute and without symlinks. Throws std::system_error if the table cannot be
 // read.
 [[nodiscard]] std::optional<MountEntry> mounted_at(const std::filesystem::path& path);
+
+// Where this file system is mounted, each place once. Throws as mounted_at.
+[[nodiscard]] std::vector<std::filesystem::path> places_of(dev_t device);
 
 // The helper that mounts and unmounts for ordinary users: from its usual place, where libfuse looks
 // too, else from PATH. Nothing if it is not installed.

@@ -14,10 +14,6 @@ std::uint64_t member_size(std::string_view path, std::uint64_t size) {
   return tar_header_size(path, size) + size + tar_padding(size);
 }
 
-std::string blob_path(const BlobRef& blob) {
-  return "blobs/" + blob.digest.blob_name();
-}
-
 }  // namespace
 
 std::string portable_manifest_path(const Model& model) {
@@ -28,7 +24,7 @@ Layout archive_layout(const Model& model) {
   const StoredManifest& manifest = *model.manifest;
   Layout::Builder tar;
   for (const BlobRef& blob : manifest.blobs) {
-    tar.generated(tar_header(blob_path(blob), blob.size, content_time(blob.digest)))
+    tar.generated(tar_header(blob.digest.blob_path(), blob.size, content_time(blob.digest)))
         .blob(blob.digest, blob.size)
         .zeros(tar_padding(blob.size));
   }
@@ -47,7 +43,7 @@ std::uint64_t archive_size(const Model& model) {
       member_size(portable_manifest_path(model), manifest.bytes.size()) + kEndOfArchive;
   for (const BlobRef& blob : manifest.blobs) {
     if (blob.size > max / 2 - std::min(total, max / 2)) return max;
-    total += member_size(blob_path(blob), blob.size);
+    total += member_size(blob.digest.blob_path(), blob.size);
   }
   return total + tar_padding(total, kTarRecord);
 }

@@ -107,10 +107,10 @@ StoreAudience audience_of(const StoreDir& store, const Catalog& catalog) {
   survey.look("blobs", S_IXOTH);
   for (const Model& model : catalog.models()) {
     survey.look_at_tag(model.tag_path);
-    survey.look("blobs/" + model.manifest->digest.blob_name(), S_IROTH);  // the child of a list
+    survey.look(model.manifest->digest.blob_path(), S_IROTH);  // the child of a list
   }
   for (const Blob& blob : catalog.blobs()) {
-    if (blob.good()) survey.look(blob.path(), S_IROTH);
+    if (blob.good()) survey.look(blob.digest.blob_path(), S_IROTH);
   }
   return out;
 }

@@ -20,10 +20,10 @@ std::error_code readable(int path_fd) noexcept {
 
 }  // namespace
 
-Blob inspect_blob(const StoreDir& store, const Digest& digest) noexcept {
+Blob inspect_blob(const StoreDir& store, const Digest& digest) {
   Blob blob;
   blob.digest = digest;
-  const StoreDir::Opened path = store.resolve(blob.path(), blob.error);
+  const StoreDir::Opened path = store.resolve(digest.blob_path(), blob.error);
   if (blob.error) return blob;
   struct stat st {};
   if (::fstat(path.fd.get(), &st) != 0) {
@@ -36,7 +36,6 @@ Blob inspect_blob(const StoreDir& store, const Digest& digest) noexcept {
   blob.identity = FileIdentity::of(st);
   blob.uid = st.st_uid;
   blob.gid = st.st_gid;
-  blob.mode = st.st_mode;
   blob.outside = path.outside;
   return blob;
 }

@@ -18,15 +18,13 @@ struct Blob {
   FileIdentity identity;  // of a good blob; its size is the blob's real size
   uid_t uid = 0;
   gid_t gid = 0;
-  mode_t mode = 0;       // of the file itself; the directories above it may be narrower
   bool outside = false;  // a symlink led out of the store
 
   [[nodiscard]] bool good() const noexcept { return !error; }
-  [[nodiscard]] std::string path() const { return "blobs/" + digest.blob_name(); }
 };
 
 // Looks at the file of the blob `digest` without opening it: good is a regular file that this
 // process may read.
-[[nodiscard]] Blob inspect_blob(const StoreDir& store, const Digest& digest) noexcept;
+[[nodiscard]] Blob inspect_blob(const StoreDir& store, const Digest& digest);
 
 }  // namespace ollamafs

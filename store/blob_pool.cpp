@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <mutex>
@@ -14,12 +15,6 @@ namespace ollamafs {
 namespace {
 
 const std::error_code kIoError = std::make_error_code(std::errc::io_error);
-
-// The same file with the same number of bytes. Times do not count: Ollama touches blobs that it
-// uses again.
-bool same_file(const FileIdentity& a, const FileIdentity& b) noexcept {
-  return a.device == b.device && a.inode == b.inode && a.size == b.size;
-}
 
 std::error_code identify(int fd, FileIdentity& identity) noexcept {
   struct stat st {};
@@ -94,7 +89,7 @@ OpenBlob::~OpenBlob() {
 
 std::error_code OpenBlob::load(const StoreDir& store, const BlobLimits& limits) {
   std::error_code ec;
-  UniqueFd fd = store.open_file("blobs/" + digest_.blob_name(), ec).fd;
+  UniqueFd fd = store.open_file(digest_.blob_path(), ec).fd;
   if (ec) return ec;
   FileIdentity found;
   if (ec = identify(fd.get(), found); ec) return ec;
@@ -125,10 +120,11 @@ std::error_code OpenBlob::read(char* out, std::size_t size, std::uint64_t offset
   }
   try {
     std::error_code ec;
-    const UniqueFd fd = store_->open_file("blobs/" + digest_.blob_name(), ec).fd;
+    const UniqueFd fd = store_->open_file(digest_.blob_path(), ec).fd;
     FileIdentity found;
     if (!ec) ec = identify(fd.get(), found);
-    if (ec == std::errc::no_such_file_or_directory || (!ec && found != identity_)) return kIoError;
+    if (ec == std::errc::no_such_file_or_directory || (!ec && !same_file(found, identity_)))
+      return kIoError;
     return ec ? ec : read_exactly(fd.get(), out, size, offset);
   } catch (const std::bad_alloc&) {
     return std::make_error_code(std::errc::not_enough_memory);

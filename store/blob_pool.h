@@ -34,6 +34,10 @@ class OpenBlob {
 
   [[nodiscard]] const Digest& digest() const noexcept { return digest_; }
   [[nodiscard]] std::uint64_t size() const noexcept { return identity_.size; }
+  [[nodiscard]] const FileIdentity& identity() const noexcept { return identity_; }
+
+  // Open for reading as long as this lives; -1 if the blob is held in memory or is opened late.
+  [[nodiscard]] int descriptor() const noexcept { return fd_ ? fd_.get() : -1; }
 
   // Copies the `size` bytes from `offset` on to `out`. All of them or an error: EIO if the file is
   // shorter than it was or is not the same file any more, or what the kernel says. EMFILE, ENFILE

@@ -38,8 +38,9 @@ struct Model {
 // All that a store holds at one moment. Immutable, so it may be shared between threads.
 class Catalog {
  public:
-  // Reads the whole store. Throws std::system_error that names the directory if the store's trees
-  // cannot be listed at all; anything less is a fault of a model or a problem of the store.
+  // Reads the whole store. Throws std::system_error that names the path if one of its trees cannot
+  // be listed at all, or if this process lacks descriptors or memory to read all of it; anything
+  // less is a fault of a model or a problem of the store.
   [[nodiscard]] static std::shared_ptr<const Catalog> read(const StoreDir& store);
 
   [[nodiscard]] std::span<const Model> models() const noexcept { return models_; }  // by view_name

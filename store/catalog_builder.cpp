@@ -9,6 +9,7 @@
 
 #include "store/catalog.h"
 #include "store/list_child.h"
+#include "store/read_file.h"
 #include "store/shown_names.h"
 #include "store/tag_reader.h"
 #include "store/tag_tree.h"
@@ -43,9 +44,10 @@ class CatalogBuilder {
   std::map<std::string, Tags> tags_by_name() {
     std::map<std::string, Tags> by_name;
     for (const TreeKind tree : {TreeKind::v1, TreeKind::v2}) {
-      refuse_unreadable(tree_folder(tree));
+      refuse_unlistable(tree_folder(tree));
       TagListing listing = list_tags(store_, tree);
       std::ranges::move(listing.problems, std::back_inserter(out_->problems_));
+      if (tree == TreeKind::v2) v2_is_complete_ = listing.complete;
       for (Tag& tag : listing.tags) {
         Tags& tags = by_name[tag.name.logical_name()];
         if (tree == TreeKind::v1) {
@@ -72,13 +74,16 @@ class CatalogBuilder {
     }
   }
 
-  // A store that may not be read is not an empty store.
-  void refuse_unreadable(const std::string& folder) const {
+  // A store that cannot be listed is not an empty store. A tree may be missing, and it may be a
+  // link that is not followed or a file, which the listing complains of.
+  void refuse_unlistable(const std::string& folder) const {
     std::error_code ec;
     (void)store_.open_directory(folder, ec);
-    if (ec == std::errc::permission_denied) {
-      throw std::system_error{ec, (store_.path() / folder).string()};
+    if (!ec || ec == std::errc::no_such_file_or_directory || ec == std::errc::not_a_directory ||
+        ec == std::errc::cross_device_link) {
+      return;
     }
+    throw std::system_error{ec, (store_.path() / folder).string()};
   }
 
   void problem(const std::string& path, std::string reason) {
@@ -117,6 +122,10 @@ class CatalogBuilder {
       model.manifest = runnable(file.content);
     }
     resolve_blobs(model);
+    // Its ID is another than that of the v2 entry for which it stands (§3.2).
+    if (tag.tree == TreeKind::v1 && model.manifest->is_anchor && !v2_is_complete_) {
+      model.faults.emplace_back("its entry in manifests-v2 is in a folder that cannot be listed");
+    }
     out_->models_.push_back(std::move(model));
   }
 
@@ -141,7 +150,10 @@ class CatalogBuilder {
   [[nodiscard]] std::uint32_t blob_index(const Digest& digest) {
     const auto [it, is_new] =
         blob_indexes_.try_emplace(digest, static_cast<std::uint32_t>(out_->blobs_.size()));
-    if (is_new) out_->blobs_.push_back(inspect_blob(store_, digest));
+    if (is_new) {
+      out_->blobs_.push_back(inspect_blob(store_, digest));
+      refuse_shortage(store_, digest.blob_path(), out_->blobs_.back().error);
+    }
     return it->second;
   }
 
@@ -206,7 +218,7 @@ class CatalogBuilder {
 
   void report_followed_links() {
     for (const Blob& blob : out_->blobs_) {
-      if (blob.outside) followed_link(blob.path());
+      if (blob.outside) followed_link(blob.digest.blob_path());
     }
     if (followed_links_ == 0) return;
     problem(first_followed_,
@@ -220,6 +232,7 @@ class CatalogBuilder {
   TagReader reader_;
   std::shared_ptr<Catalog> out_{new Catalog};
   std::unordered_map<Digest, std::uint32_t> blob_indexes_;
+  bool v2_is_complete_ = true;
   std::string first_followed_;
   std::size_t followed_links_ = 0;
 };

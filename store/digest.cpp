@@ -74,6 +74,10 @@ std::string Digest::to_string() const {
 std::string Digest::blob_name() const {
   return "sha256-" + hex();
 }
+std::string Digest::blob_path() const {
+  return "blobs/" + blob_name();
+}
+
 std::string Digest::id() const {
   return hex().substr(0, 12);
 }

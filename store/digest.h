@@ -39,6 +39,7 @@ class Digest {
   [[nodiscard]] std::string hex() const;        // 64 lower-case digits
   [[nodiscard]] std::string to_string() const;  // "sha256:" + hex(), as manifests write it
   [[nodiscard]] std::string blob_name() const;  // "sha256-" + hex(), the name of the blob's file
+  [[nodiscard]] std::string blob_path() const;  // "blobs/" + blob_name(), below the store
   [[nodiscard]] std::string id() const;         // the first 12 digits: ID in `ollama list`
 
   auto operator<=>(const Digest&) const noexcept = default;

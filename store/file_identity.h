@@ -7,7 +7,7 @@
 namespace ollamafs {
 
 // What tells one state of one file from another: two equal identities are the same bytes, unless
-// somebody sets the clock back.
+// somebody sets the clock back or writes twice within one tick of it.
 struct FileIdentity {
   std::uint64_t device = 0;
   std::uint64_t inode = 0;
@@ -24,5 +24,11 @@ struct FileIdentity {
 
   bool operator==(const FileIdentity&) const noexcept = default;
 };
+
+// The same file with the same number of bytes. Times do not count: Ollama touches blobs that it
+// uses again, and a hard link changes a time too.
+inline bool same_file(const FileIdentity& a, const FileIdentity& b) noexcept {
+  return a.device == b.device && a.inode == b.inode && a.size == b.size;
+}
 
 }  // namespace ollamafs

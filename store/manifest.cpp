@@ -278,6 +278,17 @@ class ManifestReader final : public nlohmann::json_sax<json> {
 
 }  // namespace
 
+bool is_manifest_type(std::string_view media_type) noexcept {
+  constexpr std::string_view types[] = {
+      kManifestListType,
+      "application/vnd.docker.distribution.manifest.v2+json",
+      "application/vnd.docker.distribution.manifest.list.v2+json",
+      "application/vnd.oci.image.manifest.v1+json",
+      "application/vnd.oci.image.index.v1+json",
+  };
+  return std::ranges::find(types, media_type) != std::end(types);
+}
+
 AnyManifest parse_manifest(std::string_view text) {
   if (text.empty()) throw ManifestError{"is empty"};
   if (text.size() > kMaxManifestBytes) {

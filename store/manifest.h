@@ -58,6 +58,9 @@ constexpr std::uint64_t kMaxManifestBytes = 16u << 20;
 // As deep as Ollama's own JSON decoder goes.
 constexpr std::size_t kMaxManifestDepth = 10'000;
 
+// Whether a layer of this media type is a manifest or a list of them.
+[[nodiscard]] bool is_manifest_type(std::string_view media_type) noexcept;
+
 // The media type of a list.
 constexpr std::string_view kManifestListType = "application/vnd.ollama.manifest.list.v2+json";
 

@@ -24,7 +24,7 @@ std::optional<ModelConfig> read_config(const StoreDir& store, const Model& model
   if (!model.manifest->config) return std::nullopt;
   std::error_code ec;
   const FileContent file =
-      read_file(store, "blobs/" + model.manifest->config->blob_name(), kMaxConfigBytes, ec);
+      read_file(store, model.manifest->config->blob_path(), kMaxConfigBytes, ec);
   if (ec) return std::nullopt;
   const auto shallow = [](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
     return depth <= kMaxDepth;

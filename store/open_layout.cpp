@@ -1,8 +1,21 @@
 #include "store/open_layout.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace ollamafs {
+
+bool OpenLayout::reads(std::span<const Blob* const> blobs) const noexcept {
+  return std::ranges::equal(blobs_, blobs, [](const auto& open, const Blob* blob) {
+    return open->digest() == blob->digest && same_file(open->identity(), blob->identity);
+  });
+}
+
+int OpenLayout::sole_descriptor() const noexcept {
+  const auto segments = layout_.segments();
+  if (segments.size() != 1 || segments[0].is_generated() || segments[0].source != 0) return -1;
+  return blobs_[segments[0].blob]->descriptor();
+}
 
 std::optional<OpenLayout::Failure> OpenLayout::read(char* out, std::size_t size,
                                                     std::uint64_t offset) const noexcept {

@@ -3,7 +3,9 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "store/blob_pool.h"
@@ -20,6 +22,13 @@ class OpenLayout {
       : layout_{std::move(layout)}, blobs_{std::move(blobs)} {}
 
   [[nodiscard]] const Layout& layout() const noexcept { return layout_; }
+
+  // True if it reads these blobs' files, as far as they were the same when they were opened.
+  [[nodiscard]] bool reads(std::span<const Blob* const> blobs) const noexcept;
+
+  // The descriptor of the one blob that this file consists of; -1 if it has more in it, or if the
+  // blob has none.
+  [[nodiscard]] int sole_descriptor() const noexcept;
 
   // Why a read failed, and the blob that failed.
   struct Failure {

@@ -45,6 +45,16 @@ FileContent read_file(const StoreDir& store, const std::string& relative, std::u
   return content;
 }
 
+bool is_shortage(const std::error_code& ec) noexcept {
+  return ec == std::errc::too_many_files_open || ec == std::errc::too_many_files_open_in_system ||
+         ec == std::errc::not_enough_memory || ec == std::errc::interrupted;
+}
+
+void refuse_shortage(const StoreDir& store, const std::string& relative,
+                     const std::error_code& ec) {
+  if (is_shortage(ec)) throw std::system_error{ec, (store.path() / relative).string()};
+}
+
 std::string open_failure(const std::error_code& ec) {
   if (ec == std::errc::no_such_file_or_directory) return "is missing";
   if (ec == std::errc::invalid_argument) return "is not a regular file";

@@ -27,6 +27,14 @@ struct FileContent {
 [[nodiscard]] std::size_t read_fully(int fd, char* buffer, std::size_t size, std::uint64_t offset,
                                      std::error_code& ec) noexcept;
 
+// Whether a call failed for want of descriptors or memory, or because it was interrupted: troubles
+// of this process, which say nothing about the file.
+[[nodiscard]] bool is_shortage(const std::error_code& ec) noexcept;
+
+// Throws std::system_error that names the path if `ec` is a shortage: a store that is half read
+// must not be taken for a smaller one.
+void refuse_shortage(const StoreDir& store, const std::string& relative, const std::error_code& ec);
+
 // Why a file of the store could not be had, going on from its name: "is missing".
 [[nodiscard]] std::string open_failure(const std::error_code& ec);
 

@@ -38,6 +38,9 @@ StoreDir::StoreDir(const fs::path& path, OutsideLinks outside, const std::vector
   root_ = UniqueFd{::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
   if (!root_) throw std::system_error{last_error(), path.string()};
   path_ = path_of_fd(root_.get());
+  if (path_.empty()) {  // without it nothing could be judged to lie in the store
+    throw std::system_error{ENOENT, std::generic_category(), "/proc/self/fd"};
+  }
   for (const fs::path& directory : follow) follow_.push_back(fs::canonical(directory));
 }
 
@@ -128,6 +131,7 @@ fs::path path_of_fd(int fd) {
 }
 
 bool is_beneath(const fs::path& path, const fs::path& directory) {
+  if (directory.empty()) return false;
   const auto [dir_end, path_at] =
       std::mismatch(directory.begin(), directory.end(), path.begin(), path.end());
   return dir_end == directory.end();

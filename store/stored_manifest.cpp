@@ -91,6 +91,7 @@ std::shared_ptr<const StoredManifest> StoredManifest::from(std::string bytes,
     stored->config = collector.add("its config", manifest.config);
   std::size_t number = 0;
   for (const Layer& layer : manifest.layers) {
+    stored->is_anchor |= is_manifest_type(layer.media_type);
     collector.add(fmt::format("layer {} ({})", ++number, excerpt(layer.media_type)), layer);
   }
   collector.finish();

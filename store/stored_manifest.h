@@ -21,8 +21,8 @@ struct BlobRef {
   auto operator<=>(const BlobRef&) const noexcept = default;
 };
 
-// A runnable manifest with its exact bytes, and what the store must hold for it. Immutable and
-// shared: all tags of one manifest have the same one.
+// A runnable manifest with its exact bytes, and what the store must hold for it. Immutable; all
+// tags that lead to one manifest blob share it.
 struct StoredManifest {
   std::string bytes;
   Digest digest;  // of `bytes`: the model's ID, as Ollama >= 0.40 computes it
@@ -30,6 +30,7 @@ struct StoredManifest {
   std::string runner;  // as in Manifest
   std::optional<Digest> config;
   std::vector<BlobRef> blobs;       // config and layers, each digest once, sorted by digest
+  bool is_anchor = false;           // layers are manifests: what 0.40 leaves in the v1 tree (§3.2)
   std::int64_t listed_size = 0;     // bytes; SIZE in `ollama list`: duplicates count twice (§6)
   std::vector<std::string> faults;  // what it names that no store could hold; printable lines
 

@@ -36,7 +36,7 @@ std::optional<Digest> blob_behind(int link_fd) {
   return Digest::parse(name);
 }
 
-bool same_file(int a, int b) noexcept {
+bool are_one_file(int a, int b) noexcept {
   struct stat st_a {
   }, st_b{};
   return ::fstat(a, &st_a) == 0 && ::fstat(b, &st_b) == 0 && st_a.st_dev == st_b.st_dev &&
@@ -50,6 +50,7 @@ TagResult TagReader::read(const Tag& tag) {
   const StoreDir::Opened entry = store_.resolve_entry(tag.path, ec);
   struct stat st {};
   if (!ec && ::fstat(entry.fd.get(), &st) != 0) ec = {errno, std::generic_category()};
+  refuse_shortage(store_, tag.path, ec);
   if (ec) return TagFailure{{}, open_failure(ec)};
 
   TagResult result = S_ISLNK(st.st_mode) ? read_link(tag, entry.fd.get()) : read_plain(tag);
@@ -65,13 +66,15 @@ TagResult TagReader::read_link(const Tag& tag, int link_fd) {
   }
   std::error_code ec;
   const StoreDir::Opened reached = store_.resolve(tag.path, ec);
+  refuse_shortage(store_, tag.path, ec);
   if (ec == std::errc::no_such_file_or_directory) {
     return TagFailure{digest, fmt::format("manifest blob {} is missing", digest->blob_name()),
                       true};
   }
   if (ec) return TagFailure{{}, open_failure(ec)};
-  const StoreDir::Opened own = store_.resolve("blobs/" + digest->blob_name(), ec);
-  if (ec || !same_file(reached.fd.get(), own.fd.get())) {
+  const StoreDir::Opened own = store_.resolve(digest->blob_path(), ec);
+  refuse_shortage(store_, digest->blob_path(), ec);
+  if (ec || !are_one_file(reached.fd.get(), own.fd.get())) {
     return TagFailure{{}, "is a symlink to a blob that is not this store's"};
   }
   return read_blob(*digest);
@@ -80,6 +83,7 @@ TagResult TagReader::read_link(const Tag& tag, int link_fd) {
 TagResult TagReader::read_plain(const Tag& tag) try {
   std::error_code ec;
   FileContent file = read_file(store_, tag.path, kMaxManifestBytes, ec);
+  refuse_shortage(store_, tag.path, ec);
   if (ec == std::errc::file_too_large) {
     return TagFailure{{},
                       fmt::format("is larger than {} bytes, the most that a manifest may have",
@@ -95,7 +99,8 @@ TagResult TagReader::read_blob(const Digest& digest) try {
   if (const auto known = blobs_.find(digest); known != blobs_.end()) return known->second;
   const std::string name = digest.blob_name();
   std::error_code ec;
-  FileContent file = read_file(store_, "blobs/" + name, kMaxManifestBytes, ec);
+  FileContent file = read_file(store_, digest.blob_path(), kMaxManifestBytes, ec);
+  refuse_shortage(store_, digest.blob_path(), ec);
   if (ec) {
     return TagFailure{digest, fmt::format("manifest blob {} {}", name, open_failure(ec)),
                       ec == std::errc::no_such_file_or_directory};

@@ -53,6 +53,7 @@ class TagReader {
   // Reads a tag by the rules of its tree (ollama-store.md §3): a regular file holds the manifest; a
   // symlink must lead to the manifest's own blob in this store, and the blob must hash to its name.
   // v1 symlinks may also lead to any other regular file, as older servers allow.
+  // Throws std::system_error, as read_blob does, if this process lacks descriptors or memory.
   [[nodiscard]] TagResult read(const Tag& tag);
 
   // Reads the manifest blob `digest`, which must hash to its name. A failure names the blob.

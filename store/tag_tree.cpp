@@ -11,6 +11,7 @@
 
 #include "store/digest.h"
 #include "store/dir_stream.h"
+#include "store/read_file.h"
 #include "store/text.h"
 
 namespace ollamafs {
@@ -20,19 +21,15 @@ constexpr std::size_t kLevels = 4;  // host, namespace, model, tag
 
 struct Entry {
   std::string name;
-  bool directory;  // after symlinks; false also for what cannot be told
+  unsigned char type;  // DT_DIR and so on, of a symlink itself (readdir(3))
+
+  [[nodiscard]] bool may_be_directory() const noexcept {
+    return type == DT_DIR || type == DT_LNK || type == DT_UNKNOWN;
+  }
 };
 
-bool leads_to_directory(int parent, const dirent& entry) noexcept {
-  if (entry.d_type == DT_DIR) return true;
-  if (entry.d_type != DT_LNK && entry.d_type != DT_UNKNOWN) return false;
-  struct stat st {};
-  return ::fstatat(parent, entry.d_name, &st, 0) == 0 && S_ISDIR(st.st_mode);
-}
-
 std::vector<Entry> entries_of(UniqueFd directory, std::error_code& ec) {
-  const int fd = directory.get();
-  const DirStream dir{::fdopendir(fd)};
+  const DirStream dir{::fdopendir(directory.get())};
   if (!dir) {
     ec = {errno, std::generic_category()};
     return {};
@@ -43,7 +40,7 @@ std::vector<Entry> entries_of(UniqueFd directory, std::error_code& ec) {
   while (const dirent* entry = ::readdir(dir.get())) {
     const std::string_view name = entry->d_name;
     if (name != "." && name != "..") {
-      entries.push_back({std::string{name}, leads_to_directory(fd, *entry)});
+      entries.push_back({std::string{name}, entry->d_type});
     }
     errno = 0;
   }
@@ -87,23 +84,48 @@ class Walk {
     StoreDir::Opened directory = store_.open_directory(path, ec);
     const std::vector<Entry> entries =
         ec ? std::vector<Entry>{} : entries_of(std::move(directory.fd), ec);
-    if (ec == std::errc::cross_device_link) {
-      problem(path, "is a symlink that leads out of the store: name its target with -o follow=");
-    } else if (ec && ec != std::errc::no_such_file_or_directory) {
-      problem(path, fmt::format("cannot be listed: {}", ec.message()));
-    }
+    refuse_shortage(store_, path, ec);
+    if (ec) unlistable(path, level, ec);
     for (const Entry& entry : entries) {
       if (is_temporary(entry.name)) continue;
       parts_[level] = entry.name;
       const std::string child = path + "/" + entry.name;
       if (level + 1 == kLevels) {
         add_tag(child, entry);
-      } else if (entry.directory) {
+      } else if (entry.may_be_directory()) {
         descend(child, level + 1);
       } else {
-        problem(child, "is a stray file: only directories belong here");
+        stray(child);
       }
     }
+  }
+
+  void unlistable(const std::string& path, std::size_t level, const std::error_code& ec) {
+    std::error_code gone;
+    (void)store_.resolve_entry(path, gone);
+    if (gone == std::errc::no_such_file_or_directory) return;  // it was removed meanwhile
+    const bool leads_nowhere = ec == std::errc::no_such_file_or_directory ||
+                               ec == std::errc::not_a_directory ||
+                               ec == std::errc::too_many_symbolic_link_levels;
+    if (leads_nowhere && level > 0) return stray(path);
+    listing_.complete = false;
+    problem(path, ec == std::errc::cross_device_link
+                      ? "is a symlink that leads out of the store: name its target with -o follow="
+                      : fmt::format("cannot be listed: {}", ec.message()));
+  }
+
+  void stray(const std::string& path) {
+    problem(path, "is a stray file: only directories belong here");
+  }
+
+  // Where a symlink leads the store judges, before anything there is touched.
+  [[nodiscard]] bool is_directory(const std::string& path, const Entry& entry) const {
+    if (entry.type == DT_DIR) return true;
+    if (!entry.may_be_directory()) return false;
+    std::error_code ec;
+    const StoreDir::Opened reached = store_.resolve(path, ec);
+    struct stat st {};
+    return !ec && ::fstat(reached.fd.get(), &st) == 0 && S_ISDIR(st.st_mode);
   }
 
   void add_tag(const std::string& path, const Entry& entry) {
@@ -113,7 +135,7 @@ class Walk {
                           : ModelName::from_v2_parts(host, name_space, model, tag);
     if (!name) {
       problem(path, "is not a model: its name is outside Ollama's grammar");
-    } else if (entry.directory) {
+    } else if (is_directory(path, entry)) {
       problem(path, "is a directory where a manifest belongs");
     } else if (kind_ == TreeKind::v2 || !is_shadow(*name)) {
       listing_.tags.push_back({kind_, path, *name});

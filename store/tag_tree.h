@@ -25,13 +25,14 @@ struct Tag {
 struct TagListing {
   std::vector<Tag> tags;  // sorted by path
   std::vector<Problem> problems;
+  bool complete = true;  // false: some folder could not be listed, and may hold more tags
 };
 
 // Walks one tree, exactly four levels deep as Ollama does, following symlinked directories under
 // the rules of `store`. Whatever cannot be a tag is a problem: files on the way, names outside
 // Ollama's grammar, directories that cannot be read. Temporary files of a running server are passed
 // over, and so are the shadow tags that GGUF conversion leaves behind. A tree that is not there has
-// no tags.
+// no tags. Throws std::system_error if this process lacks descriptors or memory.
 [[nodiscard]] TagListing list_tags(const StoreDir& store, TreeKind kind);
 
 }  // namespace ollamafs

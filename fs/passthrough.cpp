@@ -1,0 +1,69 @@
+#include "fs/passthrough.h"
+
+#include <cerrno>
+#include <utility>
+
+namespace ollamafs {
+
+using Way = BlobAccess::Way;
+
+Passthrough::Passthrough(const BackingCalls* calls, std::function<void(BlobAccess)> on_refusal)
+    : calls_{calls},
+      on_refusal_{std::move(on_refusal)},
+      access_{calls ? Way::untried : Way::no_library} {}
+
+void Passthrough::negotiate(fuse_conn_info& connection) {
+  const std::scoped_lock lock{mutex_};
+  if (calls_ && !calls_->negotiate(connection)) access_.way = Way::no_kernel;
+}
+
+void Passthrough::open(fuse_req_t request, InodeNumber ino, int fd, fuse_file_info& info) {
+  bool refused = false;
+  {
+    const std::scoped_lock lock{mutex_};
+    close_orphans(request);
+    Inode& inode = inodes_[ino];
+    if (inode.opens++ == 0) inode.id = register_file(request, fd, refused);
+    if (inode.id != kCached) calls_->use(info, inode.id);
+  }
+  if (refused) on_refusal_(access());
+}
+
+// Under the lock: of two opens of one inode the second must see what became of the first.
+int Passthrough::register_file(fuse_req_t request, int fd, bool& refused) {
+  if (fd < 0 || (access_.way != Way::untried && access_.way != Way::passthrough)) return kCached;
+  const int id = calls_->open(request, fd);
+  if (id > 0) {
+    access_.way = Way::passthrough;
+    return id;
+  }
+  access_ = {Way::refused, errno};
+  refused = true;
+  return kCached;
+}
+
+void Passthrough::release(fuse_req_t request, InodeNumber ino) {
+  cancel(ino);
+  const std::scoped_lock lock{mutex_};
+  close_orphans(request);
+}
+
+void Passthrough::cancel(InodeNumber ino) {
+  const std::scoped_lock lock{mutex_};
+  const auto it = inodes_.find(ino);
+  if (--it->second.opens > 0) return;
+  if (it->second.id != kCached) orphans_.push_back(it->second.id);
+  inodes_.erase(it);
+}
+
+void Passthrough::close_orphans(fuse_req_t request) {
+  for (const int id : orphans_) calls_->close(request, id);
+  orphans_.clear();
+}
+
+BlobAccess Passthrough::access() const {
+  const std::scoped_lock lock{mutex_};
+  return access_;
+}
+
+}  // namespace ollamafs
