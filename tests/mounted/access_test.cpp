@@ -111,7 +111,7 @@ TEST_P(ClosedStore, IsNamedWithItsModesAndTheWaysIn) {
     EXPECT_EQ(result.out, "");
     EXPECT_THAT(result.err, HasSubstr(directory + ": its mode is " + barrier.mode +
                                       ", it belongs to " + barrier.owner + "."));
-    EXPECT_THAT(result.err, HasSubstr("sudo ollamafs mount"));
+    EXPECT_THAT(result.err, HasSubstr("sudo ollamafs "));
     EXPECT_EQ(result.err.find("usermod") != std::string::npos, !group_way.empty());
     EXPECT_THAT(result.err, HasSubstr(group_way));
   }

@@ -152,6 +152,23 @@ TEST_F(SnapshotTest, ANewVersionOfAModelHasNewNumbersAndTheOldOneIsReadToItsEnd)
 
 // ---- directories ----
 
+// A number that is a digest's stays the same when another file takes the blob's place.
+TEST_F(SnapshotTest, ABlobThatWasMendedIsNotReadFromTheDamagedFile) {
+  const fs::path file = store.blob(going.layers[0]);
+  const std::string good = read_file(file);
+  std::string bad = good;
+  bad[1000] = static_cast<char>(~bad[1000]);
+  write_file(file, bad);
+  OpenedFile damaged{kernel, weights_path()};
+  write_file(file.string() + ".new", good);
+  fs::rename(file.string() + ".new", file);
+  store.rescan();
+  OpenedFile mended{kernel, weights_path()};
+  EXPECT_EQ(mended.node(), damaged.node());
+  EXPECT_TRUE(mended.read(0, 2000).value == good.substr(0, 2000));
+  EXPECT_TRUE(damaged.read(0, 2000).value == bad.substr(0, 2000));
+}
+
 TEST_F(SnapshotTest, AnOpenDirectoryGoesOnWithTheNamesItHad) {
   OpenedDirectory directory{kernel, "models"};
   const auto listed = directory.rest(FUSE_READDIRPLUS);

@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include <atomic>
 #include <filesystem>
@@ -15,6 +14,7 @@
 
 #include "fs/file_system.h"
 #include "fs/views.h"
+#include "tests/support/few_descriptors.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
 
@@ -277,28 +277,11 @@ TEST_F(BadBlobsShown, StillHaveTheirAttributes) {
 
 // ---- what says nothing about a blob ----
 
-// As if every descriptor that the process may have were in use.
-class NoDescriptors {
- public:
-  NoDescriptors() {
-    ::getrlimit(RLIMIT_NOFILE, &before_);
-    rlimit none = before_;
-    none.rlim_cur = 0;
-    ::setrlimit(RLIMIT_NOFILE, &none);
-  }
-  ~NoDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
-  NoDescriptors(const NoDescriptors&) = delete;
-  NoDescriptors& operator=(const NoDescriptors&) = delete;
-
- private:
-  rlimit before_{};
-};
-
 // Whoever missed a blob must not get the manifest, and who begins anew must get all of it.
 TEST_F(BadBlobsShown, AreSoForAsLongAsAShortageOfDescriptorsLasts) {
   show();
   {
-    const NoDescriptors shortage;
+    const FewDescriptors shortage{0};
     EXPECT_EQ(opened(weights_of("one")), "EMFILE");
     EXPECT_EQ(opened("archives/one+a.tar"), "EIO");
     EXPECT_EQ(opened(manifest_of("one")), "EIO");
@@ -314,7 +297,7 @@ TEST_F(BadBlobsShown, AreSoByAShortageAtTheReadToo) {
   show({.descriptors = 0, .memory = 0, .small = 0});  // opened anew for every reading
   const auto blob = open(weights_of("one"));
   {
-    const NoDescriptors shortage;
+    const FewDescriptors shortage{0};
     EXPECT_EQ(read(*blob, 4), "EMFILE");
   }
   EXPECT_EQ(opened(manifest_of("one")), "EIO");

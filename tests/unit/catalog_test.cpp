@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "store/text.h"
+#include "tests/support/few_descriptors.h"
 #include "tests/support/sample_store.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
@@ -335,6 +336,51 @@ TEST_F(CatalogTest, IsNotMadeOfAStoreThatMayNotBeRead) {
     })) << tree;
     fs::permissions(folder, fs::perms{0755});
   }
+}
+
+// Nor is one that is read in part for want of descriptors a smaller store: whatever is the first
+// that cannot be opened.
+TEST_F(CatalogTest, IsNotMadeOfAStoreThatTheProcessCannotRead) {
+  write_sample_models(store_);
+  const std::size_t models = read()->models().size();
+  const StoreDir store{store_.root(), OutsideLinks::refuse};
+  const auto first = static_cast<rlim_t>(::dup(0));
+  ::close(static_cast<int>(first));
+  int failures = 0;
+  for (rlim_t limit = first; limit < first + 6; ++limit) {
+    const FewDescriptors shortage{limit};
+    try {
+      EXPECT_THAT(Catalog::read(store)->models(), SizeIs(models)) << limit;
+    } catch (const std::system_error& error) {
+      EXPECT_EQ(error.code(), std::errc::too_many_files_open);
+      EXPECT_THAT(error.what(), HasSubstr(store_.root().string()));
+      ++failures;
+    }
+  }
+  EXPECT_GE(failures, 2);
+}
+
+TEST_F(CatalogTest, IsNotMadeOfATreeThatLeadsInCircles) {
+  store_.v1("a:b", store_.text_model(1, 100));
+  fs::create_symlink("manifests-v2", store_.root() / "manifests-v2");
+  EXPECT_THROW((void)read(), std::system_error);
+}
+
+// Its bytes are not those of the v2 entry for which it stands, nor is its ID.
+TEST_F(CatalogTest, DoesNotTakeAnAnchorForAnEntryThatCannotBeListed) {
+  ManifestSpec anchor = store_.text_model(1, 100);
+  anchor.layers.push_back(store_.layer(kListType, "a list"));
+  store_.v1("anchored:a", anchor);
+  store_.v1("plain:a", store_.text_model(2, 100));
+  store_.v2("other:a", store_.text_model(3, 100));
+  EXPECT_TRUE(find(*read(), "anchored:a").whole());
+  const fs::path folder = store_.root() / "manifests-v2/ollama.com/library";
+  fs::permissions(folder, fs::perms::none);
+  EXPECT_TRUE(as_nobody([&] {
+    const auto catalog = read();
+    return !find(*catalog, "anchored:a").whole() && find(*catalog, "plain:a").whole();
+  }));
+  fs::permissions(folder, fs::perms{0755});
 }
 
 // ---- everything at once ----

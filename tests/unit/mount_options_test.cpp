@@ -8,6 +8,7 @@
 
 #include "src/exit_status.h"
 #include "tests/support/process.h"
+#include "tests/support/temp_dir.h"
 
 namespace ollamafs::test {
 namespace {
@@ -50,20 +51,20 @@ TEST(MountOptions, TakeEachOption) {
   EXPECT_TRUE(parse("nonempty").nonempty);
   EXPECT_EQ(parse("uid=1000").uid, 1000u);
   EXPECT_EQ(parse("gid=1000").gid, 1000u);
-  EXPECT_THAT(parse("follow=/mnt/disk").follow, ElementsAre("/mnt/disk"));
+  EXPECT_THAT(parse("follow=/usr").follow, ElementsAre("/usr"));
 }
 
 TEST(MountOptions, ComeInOneListOrInMany) {
   for (const auto& arguments :
-       {std::vector<std::string>{"allow_other,uid=1,gid=2,follow=/a,nonempty"},
-        std::vector<std::string>{"allow_other", "uid=1", "gid=2,follow=/a", "nonempty"},
-        std::vector<std::string>{",allow_other,,uid=1", "gid=2,", "follow=/a,nonempty"}}) {
+       {std::vector<std::string>{"allow_other,uid=1,gid=2,follow=/usr,nonempty"},
+        std::vector<std::string>{"allow_other", "uid=1", "gid=2,follow=/usr", "nonempty"},
+        std::vector<std::string>{",allow_other,,uid=1", "gid=2,", "follow=/usr,nonempty"}}) {
     const MountOptions options = parse_mount_options(arguments);
     EXPECT_TRUE(options.allow_other);
     EXPECT_TRUE(options.nonempty);
     EXPECT_EQ(options.uid, 1u);
     EXPECT_EQ(options.gid, 2u);
-    EXPECT_THAT(options.follow, ElementsAre("/a"));
+    EXPECT_THAT(options.follow, ElementsAre("/usr"));
   }
 }
 
@@ -145,22 +146,50 @@ TEST(MountOptions, TakeTheLastOfTwoOwners) {
   EXPECT_EQ(parse("uid=1,uid=2").uid, 2u);
 }
 
-TEST(MountOptions, TakeManyDirectoriesToFollowInto) {
-  EXPECT_THAT(parse_mount_options({"follow=/a,follow=/b", "follow=/c d"}).follow,
-              ElementsAre("/a", "/b", "/c d"));
+// Directories to follow into, which must be there.
+class Follow : public ::testing::Test {
+ protected:
+  // "follow=" and the directory of this name, with `escaped` for it.
+  [[nodiscard]] std::string option(const std::string& name, const std::string& escaped) const {
+    fs::create_directory(base_ / name);
+    return "follow=" + (base_ / escaped).string();
+  }
+  [[nodiscard]] std::string option(const std::string& name) const { return option(name, name); }
+
+  TempDir dir_;
+  const fs::path base_ = fs::canonical(dir_.path());
+};
+
+TEST_F(Follow, TakesManyDirectories) {
+  EXPECT_THAT(parse_mount_options({option("a") + "," + option("b"), option("c d")}).follow,
+              ElementsAre(base_ / "a", base_ / "b", base_ / "c d"));
 }
 
 // The daemon changes to the root directory, where a relative path would mean something else.
-TEST(MountOptions, MakeDirectoriesAbsolute) {
-  EXPECT_THAT(parse("follow=disk").follow, ElementsAre(fs::current_path() / "disk"));
+TEST_F(Follow, MakesDirectoriesAbsoluteWithoutLinks) {
+  fs::create_directory(base_ / "disk");
+  fs::create_directory_symlink("disk", base_ / "link");
+  const fs::path link = fs::relative(base_ / "link");
+  ASSERT_TRUE(link.is_relative());
+  EXPECT_THAT(parse("follow=" + link.string()).follow, ElementsAre(base_ / "disk"));
 }
 
-TEST(MountOptions, TakeACommaOrABackslashBehindABackslash) {
-  EXPECT_THAT(parse(R"(follow=/a\,b,uid=1)").follow, ElementsAre("/a,b"));
-  EXPECT_EQ(parse(R"(follow=/a\,b,uid=1)").uid, 1u);
-  EXPECT_THAT(parse(R"(follow=/a\\,uid=1)").follow, ElementsAre("/a\\"));
-  EXPECT_THAT(parse(R"(follow=/a\\\,b)").follow, ElementsAre("/a\\,b"));
-  EXPECT_THAT(parse("follow=/a=b").follow, ElementsAre("/a=b"));
+TEST_F(Follow, NamesTheDirectoryThatIsNotThere) {
+  EXPECT_EQ(refusal({"follow=/nope"}), "-o follow=/nope: No such file or directory");
+  EXPECT_EQ(refusal({"follow=nope"}), "-o follow=nope: No such file or directory");
+  EXPECT_EQ(refusal({"follow=/etc/passwd"}), "-o follow=/etc/passwd: Not a directory");
+  EXPECT_EQ(refusal({"follow=/\x1b[31m"}), "-o follow=/\\x1b[31m: No such file or directory");
+}
+
+TEST_F(Follow, TakesACommaOrABackslashBehindABackslash) {
+  const MountOptions comma = parse(option("a,b", R"(a\,b)") + ",uid=1");
+  EXPECT_THAT(comma.follow, ElementsAre(base_ / "a,b"));
+  EXPECT_EQ(comma.uid, 1u);
+  const MountOptions backslash = parse(option("a\\", R"(a\\)") + ",uid=1");
+  EXPECT_THAT(backslash.follow, ElementsAre(base_ / "a\\"));
+  EXPECT_EQ(backslash.uid, 1u);
+  EXPECT_THAT(parse(option("a\\,b", R"(a\\\,b)")).follow, ElementsAre(base_ / "a\\,b"));
+  EXPECT_THAT(parse(option("a=b")).follow, ElementsAre(base_ / "a=b"));
 }
 
 }  // namespace

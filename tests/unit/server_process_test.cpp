@@ -1,8 +1,10 @@
 #include "store/server_process.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -131,6 +133,106 @@ TEST_F(Servers, FolderWithoutAStoreIsAnError) {
   add_unit("Environment=OLLAMA_MODELS=/unit\n");
   EXPECT_TRUE(error().starts_with("the store of the running server (pid 5): /data: is no models"));
   EXPECT_TRUE(contains(error(), "did you mean /data/models?\nthere is also /unit\ngive --store"));
+}
+
+// Servers that root meets, who was called by sudo or not.
+class ServersForRoot : public OtherMachine {
+ protected:
+  ServersForRoot() { make_store("/unit"); }
+
+  // `users`: its real, effective, saved and file system user.
+  void add(int pid, const std::string& models, const std::string& users, mode_t mode = 0755) const {
+    const std::string process = "proc/" + std::to_string(pid);
+    make_store(models);
+    add_server(pid, {"OLLAMA_MODELS=" + models});
+    write(process + "/status", "Name:\tollama\nUid:\t" + users + "\nGid:\t0\t0\t0\t0\n");
+    write(process + "/program", "");
+    ASSERT_EQ(::chmod(on_disk(process + "/program").c_str(), mode), 0);
+    link(process + "/exe", "program");
+  }
+
+  [[nodiscard]] std::string told_to_root() const try {
+    return find_store({}, roots_host()).reason;
+  } catch (const StoreNotFound& e) {
+    return e.what();
+  }
+
+  [[nodiscard]] Host roots_host() const {
+    Host host = this->host();
+    host.as_root = true;
+    host.uid = caller_;
+    host.uid_of = [](const std::string& name) -> std::optional<uid_t> {
+      if (name == "ollama") return 998;
+      return name == "svc" ? std::optional<uid_t>{997} : std::nullopt;
+    };
+    return host;
+  }
+
+  uid_t caller_ = 0;
+};
+
+TEST_F(ServersForRoot, DecideIfWhoRunsThemMayDecide) {
+  add_unit("User=svc\nEnvironment=OLLAMA_MODELS=/unit\n");
+  caller_ = kUs;
+  for (const char* const users :
+       {"0\t0\t0\t0", "1000\t1000\t1000\t1000", "998\t998\t998\t998", "997\t997\t997\t997"}) {
+    add(5, "/server", users);
+    EXPECT_EQ(told_to_root(), "/server: the store of the running server (pid 5) (not taken: /unit)")
+        << users;
+    fs::remove_all(on_disk("proc/5"));
+  }
+  add_unit("User=54321\nEnvironment=OLLAMA_MODELS=/unit\n");
+  add(5, "/server", "54321\t54321\t54321\t54321");
+  EXPECT_TRUE(told_to_root().starts_with("/server: "));
+}
+
+// Anybody can run a program of that name.
+TEST_F(ServersForRoot, OfOthersAreMentionedAndNotTaken) {
+  add_unit("User=svc\nEnvironment=OLLAMA_MODELS=/unit\n");
+  add(5, "/fake", "54321\t54321\t54321\t54321");
+  EXPECT_EQ(told_to_root(),
+            "/unit: the store of ollama.service (not taken: /fake of a server that 54321 runs "
+            "(pid 5))");
+  const StoreChoice choice = find_store({}, roots_host());
+  ASSERT_EQ(choice.others.size(), 1u);
+  EXPECT_EQ(choice.others.front().state, StoreCandidate::State::untrusted);
+  EXPECT_EQ(find().taken.path, "/fake");  // who reads with their own rights only is led nowhere
+  add(6, "/root-s", "0\t0\t0\t0");
+  EXPECT_TRUE(told_to_root().starts_with("/root-s: the store of the running server (pid 6)"));
+}
+
+TEST_F(ServersForRoot, OfOthersAreMentionedWhereNothingIsFound) {
+  add(5, "/fake\n", "54321\t54321\t54321\t54321");
+  EXPECT_TRUE(contains(told_to_root(),
+                       "\nnot looked at: /fake\\x0a, of a server that 54321 runs (pid 5)\n"
+                       "give --store DIR"));
+}
+
+TEST_F(ServersForRoot, OfOthersAreNotMentionedIfTheirStoreIsKnown) {
+  add_unit("Environment=OLLAMA_MODELS=/unit\n");
+  add(5, "/unit", "54321\t54321\t54321\t54321");
+  EXPECT_EQ(told_to_root(), "/unit: the store of ollama.service");
+}
+
+// `exec -a ollama sudo serve`: while it asks for the password, it is root's.
+TEST_F(ServersForRoot, ThatOthersStartedWithRootsRightsAreNotTaken) {
+  add_unit("Environment=OLLAMA_MODELS=/unit\n");
+  const std::string not_taken =
+      "/unit: the store of ollama.service (not taken: /fake of a program that runs as root for "
+      "somebody else (pid 5))";
+  for (const char* const users : {"54321\t0\t0\t0", "0\t0\t54321\t0"}) {
+    add(5, "/fake", users);
+    EXPECT_EQ(told_to_root(), not_taken) << users;
+    fs::remove_all(on_disk("proc/5"));
+  }
+  for (const mode_t mode : {04755, 02755}) {
+    add(5, "/fake", "0\t0\t0\t0", mode);
+    EXPECT_EQ(told_to_root(), not_taken) << mode;
+    fs::remove_all(on_disk("proc/5"));
+  }
+  add(5, "/fake", "0\t0\t0\t0");
+  fs::remove(on_disk("proc/5/program"));
+  EXPECT_EQ(told_to_root(), not_taken);
 }
 
 }  // namespace

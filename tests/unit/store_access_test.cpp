@@ -166,7 +166,7 @@ TEST_F(StoreAccess, SymlinksInACircleEnd) {
 
 std::string explained(const Barrier& barrier, const std::vector<gid_t>& groups = {},
                       const std::string& user = "no-such-user") {
-  return as_user(groups, [&] { return explain(barrier, user); });
+  return as_user(groups, [&] { return explain(barrier, user, "sudo ollamafs list"); });
 }
 
 class StoreAccessWays : public StoreAccess {};
@@ -177,8 +177,8 @@ TEST_F(StoreAccessWays, GroupThatMayPassIsJoined) {
             "1234:54321.\n"
             "Join its group, then log in again:\n"
             "  sudo usermod -aG 54321 no-such-user\n"
-            "Or mount it as root, for yourself alone:\n"
-            "  sudo ollamafs mount …");
+            "Or as root:\n"
+            "  sudo ollamafs list");
 }
 
 TEST_F(StoreAccessWays, ToEnterTheGroupNeedsNoMore) {
@@ -200,8 +200,8 @@ TEST_F(StoreAccessWays, GroupThatMayNotPassIsLetPass) {
             "no-such-user may not enter /store: its mode is 0700, it belongs to 1234:54321.\n"
             "Let its group pass, join it, then log in again:\n"
             "  sudo chmod g+rx /store && sudo usermod -aG 54321 no-such-user\n"
-            "Or mount it as root, for yourself alone:\n"
-            "  sudo ollamafs mount …");
+            "Or as root:\n"
+            "  sudo ollamafs list");
 }
 
 TEST_F(StoreAccessWays, MemberNeedsNotJoin) {
@@ -223,12 +223,12 @@ TEST_F(StoreAccessWays, SessionWithTheGroupNeedsNoLogin) {
 
 TEST_F(StoreAccessWays, OwnerIsToldToOpenIt) {
   const std::string text = explained({"/store", 0050, kNobody, kGroup, false});
-  EXPECT_NE(text.find("\n  chmod u+rx /store\nOr mount it as root"), std::string::npos) << text;
+  EXPECT_NE(text.find("\n  chmod u+rx /store\nOr as root:"), std::string::npos) << text;
   EXPECT_EQ(text.find("usermod"), std::string::npos) << text;
 }
 
 TEST_F(StoreAccessWays, OnlyRootHelpsWhereNoGroupDoes) {
-  const std::string root_only = "\nMount it as root, for yourself alone:\n  sudo ollamafs mount …";
+  const std::string root_only = "\nAs root it works:\n  sudo ollamafs list";
   for (const Barrier& barrier : {Barrier{"/root", 0750, 0, 0, false},          // root's group
                                  Barrier{"/acl", 0755, 1234, kGroup, false}})  // not the mode
   {

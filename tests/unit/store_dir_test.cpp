@@ -245,5 +245,12 @@ TEST(IsBeneath, ComparesWholeNames) {
   EXPECT_FALSE(is_beneath("/home", "/srv"));
 }
 
+TEST(IsBeneath, IsNothingBeneathAnUnknownDirectory) {
+  EXPECT_TRUE(is_beneath("/a/b", "/a"));
+  EXPECT_TRUE(is_beneath("/a", "/a"));
+  EXPECT_FALSE(is_beneath("/ab", "/a"));
+  EXPECT_FALSE(is_beneath("/a", ""));
+}
+
 }  // namespace
 }  // namespace ollamafs::test

@@ -278,6 +278,22 @@ TEST(CurrentHost, IsThisMachineAndProcess) {
   EXPECT_EQ(host.uid == ::geteuid(), ::geteuid() != 0);
   EXPECT_EQ(Host::current().uid, ::geteuid());
   EXPECT_EQ(Host::current().sudo_user, "");
+  EXPECT_EQ(host.as_root, ::geteuid() == 0);
+  EXPECT_EQ(host.uid_of("root"), 0u);
+  EXPECT_EQ(host.uid_of("no-such-user"), std::nullopt);
+}
+
+TEST_F(NamedStore, FolderWithinTheStoreIsRecognised) {
+  make_store("/home/u/models");
+  fs::create_directories(on_disk("/home/u/models/blobs"));
+  for (const char* const part : {"manifests", "blobs/", "./blobs"}) {
+    const std::string told = error(fs::path{"/home/u/models"} / part);
+    EXPECT_TRUE(told.ends_with("; did you mean /home/u/models?")) << told;
+  }
+  environment_["OLLAMA_MODELS"] = "/home/u/models/blobs";
+  EXPECT_TRUE(error().ends_with("; did you mean /home/u/models?"));
+  fs::create_directories(on_disk("/home/u/photos"));
+  EXPECT_FALSE(contains(error("/home/u/photos"), "did you mean"));
 }
 
 }  // namespace

@@ -31,12 +31,13 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsSupersetOf;
 
-std::shared_ptr<const Tree> tree_of(const fs::path& store, const fs::path& mountpoint = "/view") {
+std::shared_ptr<const Tree> tree_of(const fs::path& store, const fs::path& mountpoint = "/view",
+                                    bool by_sudo = false) {
   TreeOptions options;
   options.store_uid = 501;
   options.store_gid = 502;
   return build_tree(Catalog::read(StoreDir{store, OutsideLinks::refuse}), options,
-                    {mountpoint, store});
+                    {mountpoint, store, by_sudo});
 }
 
 // Every node by its path, in the order in which a walk meets them.
@@ -374,17 +375,23 @@ TEST_F(Views, ListAModelWhoseManifestIsLost) {
 
 // ---- README.txt ----
 
-// What the commands of a README.txt would run: every word in <>, one command per line.
+// What the commands of a README.txt would run: every word in <>, one command per line. Theirs is a
+// stick with one archive, which a command that is given it says.
 std::string commands_of(const std::string& readme, const fs::path& scratch) {
   for (const char* program : {"rsync", "cp", "tar", "sudo", "ollamafs"}) {
     const fs::path stub = scratch / "bin" / program;
-    write_file(stub, "#!/bin/sh\nprintf '<%s>' \"${0##*/}\" \"$@\"\necho\n");
+    write_file(stub, "#!/bin/sh\nprintf '<%s>' \"${0##*/}\" \"$@\"\ncat\necho\n");
     fs::permissions(stub, fs::perms{0755});
   }
   std::string script;
   std::istringstream lines{readme.substr(readme.find("Copy a model"))};  // behind the store's path
   for (std::string line; std::getline(lines, line);) {
     if (line.starts_with("    ")) script += line + "\n";
+  }
+  write_file(scratch / "stick/tiny+q4.tar", "<<the archive>");
+  const std::string from = "< /media/STICK";
+  if (const std::size_t at = script.find(from); at != std::string::npos) {
+    script.replace(at, from.size(), "< " + (scratch / "stick").string());
   }
   RunOptions options;
   options.environment["PATH"] = (scratch / "bin").string() + ":" + std::getenv("PATH");
@@ -406,7 +413,9 @@ void expect_commands_for(const fs::path& store, const std::string& mountpoint,
   EXPECT_THAT(said, HasSubstr(rsync + model + "<HOST:.ollama/models/>\n"));
   EXPECT_THAT(said, HasSubstr(rsync + "<--rsync-path=sudo -u ollama rsync>" + model));
   EXPECT_THAT(said, HasSubstr("<cp>" + archive + "</media/STICK/>\n"));
-  EXPECT_THAT(said, HasSubstr("<sudo><-u><ollama><tar><-xmf></media/STICK/tiny+q4.tar><-C>"));
+  EXPECT_THAT(said, HasSubstr("<tar><-xmf></media/STICK/tiny+q4.tar><-C>"));
+  EXPECT_THAT(said, HasSubstr("<sudo><-u><ollama><tar><-xm><-C></usr/share/ollama/.ollama/models>"
+                              "<<the archive>\n"));
   EXPECT_THAT(said, HasSubstr("<ollamafs><umount><" + mountpoint + ">\n"));
 }
 
@@ -426,6 +435,16 @@ TEST_F(Views, TeachCommandsThatAShellTakesAsTheyAre) {
 TEST_F(Views, TeachCommandsThatWorkWithABackslashInThePath) {
   store_.v1("team/tiny:q4", store_.text_model(2, 100));
   expect_commands_for(root_, "/mnt/back\\slash", dir_.path());
+}
+
+// What root has mounted for who called sudo, only root can take away.
+TEST_F(Views, TeachToUnmountAsItWasMounted) {
+  const auto expect_end = [&](bool by_sudo, const std::string& command) {
+    EXPECT_THAT(readme_of(*tree_of(root_, "/my view", by_sudo)),
+                HasSubstr("\n    " + command + "\n"));
+  };
+  expect_end(false, "ollamafs umount '/my view'");
+  expect_end(true, "sudo ollamafs umount '/my view'");
 }
 
 TEST_F(Views, NameTheStoreInTheReadme) {
