@@ -92,6 +92,17 @@ TEST_F(BackgroundMount, LetsACommandSubstitutionEnd) {
   EXPECT_THAT(must(command), HasSubstr("shows the models"));
 }
 
+// A script's lock, a supervisor's pipe.
+TEST_F(BackgroundMount, DoesNotKeepFilesThatItWasGiven) {
+  const Place place;
+  const std::string lock = (dir_ / "lock").string();
+  Words command = {"sh", "-c", "exec 9>\"$0\"; flock 9; \"$@\"", lock};
+  const Words mount = mount_command(place.path());
+  command.insert(command.end(), mount.begin(), mount.end());
+  must(command);
+  EXPECT_EQ(run({"flock", "-n", lock, "true"}).status, 0);
+}
+
 // As some supervisors start programs. What is opened then gets the numbers of the missing three.
 TEST_F(BackgroundMount, WorksWithoutStandardFiles) {
   const Place place;

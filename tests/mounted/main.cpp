@@ -9,7 +9,12 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <string>
 
 namespace {
 
@@ -39,6 +44,34 @@ bool open_fuse_to_all() {
   return true;
 }
 
+// Where the sanitizers of the programs under test write what they find: a daemon in the background
+// has no stderr and nobody who asks for its exit status.
+class Reports {
+ public:
+  Reports() {
+    if (!::mkdtemp(dir_) || ::chmod(dir_, 0777) != 0) fail("mkdtemp");
+    for (const char* options : {"ASAN_OPTIONS", "UBSAN_OPTIONS"}) {
+      const char* known = std::getenv(options);
+      const std::string value =
+          (known ? known + std::string{":"} : "") + "log_path=" + dir_ + "/report";
+      ::setenv(options, value.c_str(), 1);
+    }
+  }
+  // Prints them. True if there are any.
+  bool print() const {
+    bool any = false;
+    for (const auto& entry : std::filesystem::directory_iterator{dir_}) {
+      any = true;
+      std::cerr << std::ifstream{entry.path()}.rdbuf();
+    }
+    std::filesystem::remove_all(dir_);
+    return any;
+  }
+
+ private:
+  char dir_[32] = "/tmp/ollamafs-reports-XXXXXX";
+};
+
 bool enter_namespace() {
   if (::geteuid() != 0) {
     std::fputs(
@@ -59,5 +92,7 @@ int main(int argc, char** argv) {
   // ctest asks for the names of the tests at build time, without root.
   if (!GTEST_FLAG_GET(list_tests) && !enter_namespace()) return 1;
   ::umask(022);
-  return RUN_ALL_TESTS();
+  const Reports reports;
+  const int status = RUN_ALL_TESTS();
+  return reports.print() ? 1 : status;
 }

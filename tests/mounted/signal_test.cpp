@@ -101,6 +101,17 @@ TEST_F(Signal, CtrlCDuringTheStartLeavesNothingBehind) {
   }
 }
 
+// A daemon that waited for an answer of its own mount would stay, with a dead mount.
+TEST_F(Signal, ThatKillsAtOnceLeavesNoProcess) {
+  for (int i = 0; i < 40; ++i) {
+    const Place place;
+    Background daemon{mount_command(place.path(), {"-f"})};
+    ASSERT_TRUE(eventually([&] { return is_mounted(place.path()); }));
+    daemon.signal(SIGKILL);
+    ASSERT_TRUE(daemon.wait(std::chrono::seconds{20})) << "round " << i;
+  }
+}
+
 TEST_F(Signal, WhileTheMountIsMadeIsNotLost) {
   const Place place{false, as_games_.as};
   const SlowFusermount fusermount;

@@ -14,7 +14,7 @@
 #include "src/human.h"
 #include "store/catalog.h"
 #include "store/model_config.h"
-#include "tests/support/process.h"
+#include "tests/support/real_store.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
 
@@ -28,41 +28,10 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 
-// A blob that the fixture leaves out, and its real size.
-struct Weights {
-  std::string_view hex;
-  std::uint64_t size;
-};
-
-constexpr Weights kTiny = {"0e99dde4bf67760b2fa920dc92078f9fe91aa5520b918cea08f5aca595dc2593",
-                           1483616};  // in both stores
-constexpr Weights kChatty = {"027afc6fb981b41b4e7d3e802935a020fef07d001b10a6b38f8189708c8a805e",
-                             5132384};
-constexpr Weights kRequantised = {
-    "e9b87daf3a727fa94aade5e24fe7bd9eb18d9a3f5acb673143c19ed93b18a899", 2736224};
-constexpr Weights kPlain = {"6fabad9c46f4e8333265e647e83d3cd36259d2a0ec3998b418166f28e58d9d6f",
-                            5132384};
-constexpr Weights kProjector = {"6e5a326a5299242911d7d16c6199827a213fd9189f9932aeb5df25de27ae9467",
-                                262656};
-constexpr Weights kAdapter = {"b2f769a2feb2d9adcc0025fc6ec55268b3ac8c3df0c657e1f69101d31c88246b",
-                              8544};
-
 class RealStores : public ::testing::Test {
  protected:
-  // Unpacks the store of this fixture.
-  void unpack(const std::string& fixture, const std::vector<Weights>& weights) const {
-    fs::create_directory(root());
-    must({"tar", "--force-local", "-xzf",
-          (fs::path{__FILE__}.parent_path().parent_path() / "fixtures" / fixture), "-C", root()});
-    for (const Weights& blob : weights) {
-      const fs::path path = root() / "blobs" / ("sha256-" + std::string{blob.hex});
-      ASSERT_FALSE(fs::exists(path));
-      write_file(path, "");
-      fs::resize_file(path, blob.size);
-    }
-  }
-  void unpack_v1() const { unpack("real-store-v1.tar.gz", {kTiny, kChatty, kRequantised}); }
-  void unpack_v2() const { unpack("real-store-v2.tar.gz", {kTiny, kPlain, kProjector, kAdapter}); }
+  void unpack_v1() const { unpack_real_store_v1(root()); }
+  void unpack_v2() const { unpack_real_store_v2(root()); }
 
   [[nodiscard]] fs::path root() const { return dir_ / "models"; }
   [[nodiscard]] std::shared_ptr<const Catalog> read() const {

@@ -202,9 +202,9 @@ TEST_F(ServersForRoot, OfOthersAreMentionedAndNotTaken) {
 }
 
 TEST_F(ServersForRoot, OfOthersAreMentionedWhereNothingIsFound) {
-  add(5, "/fake\n", "54321\t54321\t54321\t54321");
+  add(5, "/fake\x1b", "54321\t54321\t54321\t54321");
   EXPECT_TRUE(contains(told_to_root(),
-                       "\nnot looked at: /fake\\x0a, of a server that 54321 runs (pid 5)\n"
+                       "\nnot looked at: /fake\\x1b, of a server that 54321 runs (pid 5)\n"
                        "give --store DIR"));
 }
 
