@@ -99,6 +99,15 @@ void FileSystem::retry_shortages(const NodeRef& node) {
   }
 }
 
+// Who opens a manifest has read the blobs. Where the kernel read them by itself (passthrough, or
+// its cache), nobody saw that one was cut short meanwhile; the manifest must not follow it.
+void FileSystem::check_blobs(const NodeRef& manifest) {
+  for (const std::uint32_t index : manifest.tree->model(*manifest)->blobs) {
+    const Blob& blob = manifest.tree->catalog().blobs()[index];
+    if (const auto ec = pool_.check(blob)) blob_failed(blob.digest, ec);
+  }
+}
+
 std::unique_ptr<OpenDirectory> FileSystem::open_directory(const NodeRef& directory,
                                                           std::error_code& ec) {
   ec.clear();
@@ -117,6 +126,7 @@ bool FileSystem::is_superseded(const OpenDirectory& directory) const {
 std::unique_ptr<OpenFile> FileSystem::open_file(const NodeRef& file, std::error_code& ec) {
   ec.clear();
   retry_shortages(file);
+  if (file->kind == NodeKind::manifest && !is_broken(file)) check_blobs(file);
   if (file->is_directory()) {
     ec = std::make_error_code(std::errc::is_a_directory);
   } else if (is_broken(file)) {

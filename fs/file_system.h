@@ -88,6 +88,7 @@ class FileSystem {
  private:
   [[nodiscard]] bool is_broken(const NodeRef& node) const;
   void retry_shortages(const NodeRef& node);
+  void check_blobs(const NodeRef& manifest);
   [[nodiscard]] std::shared_ptr<const OpenLayout> content_of(const NodeRef& file,
                                                              std::error_code& ec);
   [[nodiscard]] std::shared_ptr<const OpenLayout> open_layout(const NodeRef& file,

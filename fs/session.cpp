@@ -53,7 +53,9 @@ void pass_on_log(fuse_log_level level, const char* format, va_list arguments) {
   std::vsnprintf(line, sizeof line, format, arguments);
   std::string text{line};
   while (!text.empty() && text.back() == '\n') text.pop_back();
-  libfuse_sink(level <= FUSE_LOG_WARNING, printable(text));
+  // A refusal of passthrough is said in our own words, with its reason.
+  const bool known = text.starts_with("fuse: passthrough_open");
+  libfuse_sink(level <= FUSE_LOG_WARNING && !known, printable(text));
 }
 
 }  // namespace

@@ -43,20 +43,43 @@ UniqueFd take_signals() {
   return signals;
 }
 
+// Those that reached the child as a member of its parent's group, which has them too and passes
+// them on: they must not count twice.
+void drop_pending_signals(int signals) {
+  pollfd pending{signals, POLLIN, 0};
+  signalfd_siginfo info{};
+  while (::poll(&pending, 1, 0) > 0 && ::read(signals, &info, sizeof info) > 0) {
+  }
+}
+
+void tell(int pipe) {
+  const char byte = 1;
+  if (::write(pipe, &byte, 1) != 1) fail("the command that started this is gone");
+}
+
+// Whether the other end said something before it was closed.
+bool hears(int pipe) {
+  char byte = 0;
+  ssize_t n = 0;
+  while ((n = ::read(pipe, &byte, 1)) < 0 && errno == EINTR) {
+  }
+  return n == 1;
+}
+
 // What became of the child when it got ready, or ended.
 struct Start {
   bool ready = false;
   int signal = 0;  // the last that came meanwhile, and was passed on
 };
 
-Start wait_for_start(pid_t child, int ready, int signals) {
+Start wait_for_start(pid_t child, int pipe, int signals) {
   Start start;
-  pollfd waits[] = {{ready, POLLIN, 0}, {signals, POLLIN, 0}};
+  if (!hears(pipe)) return start;  // it leads a session of its own now
+  pollfd waits[] = {{pipe, POLLIN, 0}, {signals, POLLIN, 0}};
   for (;;) {
     if (::poll(waits, 2, -1) < 0 && errno != EINTR) fail("poll");
     if (waits[0].revents != 0) {
-      char byte = 0;
-      start.ready = ::read(ready, &byte, 1) == 1;
+      start.ready = hears(pipe);
       return start;
     }
     signalfd_siginfo info{};
@@ -112,12 +135,13 @@ ExitStatus run_in_background(
   if (child < 0) fail("fork");
   if (child == 0) {
     reader = UniqueFd{};
-    signals = UniqueFd{};
     ::setsid();
+    drop_pending_signals(signals.get());
+    signals = UniqueFd{};
+    tell(writer.get());
     return work([&writer] {
       leave_terminal();
-      const char ready = 1;
-      if (::write(writer.get(), &ready, 1) != 1) fail("the command that started this is gone");
+      tell(writer.get());
       writer = UniqueFd{};
     });
   }

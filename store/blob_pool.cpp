@@ -111,6 +111,13 @@ std::error_code OpenBlob::load(const StoreDir& store, const BlobLimits& limits) 
   return {};
 }
 
+std::error_code OpenBlob::check() const noexcept {
+  if (!fd_) return {};
+  FileIdentity now;
+  if (const auto ec = identify(fd_.get(), now)) return ec;
+  return same_file(now, identity_) ? std::error_code{} : kIoError;
+}
+
 std::error_code OpenBlob::read(char* out, std::size_t size, std::uint64_t offset) const noexcept {
   if (offset > identity_.size || size > identity_.size - offset) return kIoError;
   if (fd_) return read_exactly(fd_.get(), out, size, offset);
@@ -142,6 +149,14 @@ std::shared_ptr<const OpenBlob> BlobPool::open(const Blob& blob, std::error_code
   const auto opened = std::make_shared<OpenBlob>(blob, ledger_);
   if (ec = opened->load(store_, limits_); ec) return nullptr;
   return ledger_->find_or_add(opened);
+}
+
+std::error_code BlobPool::check(const Blob& blob) const {
+  const auto open = ledger_->find(blob.digest, blob.identity);
+  if (open && !open->store_) return open->check();
+  const Blob now = inspect_blob(store_, blob.digest);
+  if (now.error) return now.error;
+  return same_file(now.identity, blob.identity) ? std::error_code{} : kIoError;
 }
 
 BlobPool::Usage BlobPool::usage() const {

@@ -49,6 +49,7 @@ class OpenBlob {
   friend class BlobPool;
 
   [[nodiscard]] std::error_code load(const StoreDir& store, const BlobLimits& limits);
+  [[nodiscard]] std::error_code check() const noexcept;
 
   Digest digest_;
   FileIdentity identity_;
@@ -71,6 +72,10 @@ class BlobPool {
   // Opens a good blob. `ec` is EIO if the file is not the one that the catalog saw (another inode
   // or size), or what the kernel says.
   [[nodiscard]] std::shared_ptr<const OpenBlob> open(const Blob& blob, std::error_code& ec);
+
+  // Whether a good blob still is the file that the catalog saw, of the size it had: the one that is
+  // open, if one is, else the one that its path leads to. EIO, or what the kernel says.
+  [[nodiscard]] std::error_code check(const Blob& blob) const;
 
   // What is held right now.
   struct Usage {

@@ -197,12 +197,26 @@ TEST_F(BadBlobsShown, BreakEveryModelThatNeedsThemOnceTheyFail) {
   const auto blob = open(weights_of("one"));
   EXPECT_EQ(read(*blob, 4), "GGUF");
   fs::resize_file(weights_file(), 100'000);
-  expect_whole("one");  // nobody knows yet
   EXPECT_EQ(read(*blob, 10, 99'995), "EIO");
   expect_broken("one");
   expect_broken("two");
   expect_whole("other");
   EXPECT_THAT(messages_, ElementsAre(HasSubstr(weights().blob_name())));
+}
+
+// Nobody saw it if the kernel read the blob by itself: the manifest is where it must be noticed.
+TEST_F(BadBlobsShown, AreNoticedByWhoOpensTheManifest) {
+  for (const bool held_open : {false, true}) {
+    fs::resize_file(weights_file(), 200'000 + 4);
+    show();
+    const auto blob = held_open ? open(weights_of("one")) : nullptr;
+    EXPECT_EQ(opened(manifest_of("one")), "ok");
+    fs::resize_file(weights_file(), 100'000);
+    EXPECT_EQ(opened(manifest_of("two")), "EIO");
+    expect_broken("one");
+    expect_broken("two");
+    expect_whole("other");
+  }
 }
 
 TEST_F(BadBlobsShown, BreakModelsWhenAnArchiveMeetsThem) {
