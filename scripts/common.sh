@@ -46,7 +46,8 @@ build() {
   targets=$2
   shift 2
   log=$top/build/$preset.log
-  mkdir -p "$top/build"
+  { mkdir -p "$top/build/$preset" && touch "$log" && [ -w "$top/build/$preset" ]; } 2>/dev/null ||
+    die "$(id -un) cannot write $top/build; if a build by sudo made it: sudo chown -R $(id -un) $top/build"
   # shellcheck disable=SC2086  # one word a target
   if ! (cd "$top" && cmake --preset "$preset" "$@" &&
     cmake --build --preset "$preset" --target $targets) >"$log" 2>&1; then
