@@ -45,19 +45,21 @@ Copy a model to a USB stick, and from the stick into a store:
 
     cp {archive} /media/STICK/
     tar -xmf /media/STICK/{file} -C ~/.ollama/models
-    sudo -u ollama tar -xmf /media/STICK/{file} -C /usr/share/ollama/.ollama/models
+    sudo -u ollama tar -xm -C /usr/share/ollama/.ollama/models < /media/STICK/{file}
 
-It is there at once: `ollama list` shows it under the same name and ID.
+It is there at once: `ollama list` shows it under the same name and ID. Only where
+that Ollama has another model of this name, `ollama rm` it first.
 
 A model that cannot be listed or read here ("Input/output error") is broken in
 the store: `ollamafs list` says what it lacks. Unmount with
 
-    ollamafs umount {mountpoint}
+    {sudo}ollamafs umount {mountpoint}
 )",
                         fmt::arg("store", printable(facts.store.string())),
                         fmt::arg("model", at("models/" + name)),
                         fmt::arg("archive", at("archives/" + name + ".tar")),
                         fmt::arg("file", std::filesystem::path{name + ".tar"}.filename().string()),
+                        fmt::arg("sudo", facts.by_sudo ? "sudo " : ""),
                         fmt::arg("mountpoint", shell_word(facts.mountpoint.string()))));
 }
 

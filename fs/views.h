@@ -20,6 +20,7 @@ void add_archives_view(TreeBuilder& tree);
 struct MountFacts {
   std::filesystem::path mountpoint;  // absolute
   std::filesystem::path store;       // absolute
+  bool by_sudo = false;              // only root can end it, its user has to ask sudo
 };
 
 // README.txt: what this is, with the real paths of this mount and commands that work in it.

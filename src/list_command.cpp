@@ -20,6 +20,18 @@
 namespace ollamafs {
 namespace {
 
+namespace fs = std::filesystem;
+
+// What was typed behind "ollamafs", without the store.
+std::vector<std::string> words_of(const ListArguments& arguments) {
+  std::vector<std::string> words{"list"};
+  for (const fs::path& directory : arguments.follow) {
+    words.insert(words.end(), {"--follow", directory.string()});
+  }
+  if (arguments.json) words.emplace_back("--json");
+  return words;
+}
+
 // A model with what its config adds to a list.
 struct Listed {
   const Model* model;
@@ -132,10 +144,12 @@ void print_json(const std::vector<Listed>& listed, const StoreDir& store, const 
 }  // namespace
 
 ExitStatus list_command(const ListArguments& arguments) {
-  const StoreChoice choice = choose_store(arguments.store);
+  std::vector<fs::path> follow = arguments.follow;
+  for (fs::path& directory : follow) directory = follow_directory("--follow ", directory);
+  const StoreChoice choice = choose_store(arguments.store, words_of(arguments));
   // As root, a link in somebody's store must not make us read whatever it leads to.
   const OutsideLinks outside = ::geteuid() == 0 ? OutsideLinks::refuse : OutsideLinks::follow;
-  const StoreDir store = open_store(choice, outside, arguments.follow);
+  const StoreDir store = open_store(choice, outside, follow);
   const auto catalog = Catalog::read(store);
   const std::vector<Listed> listed = newest_first(store, *catalog);
   if (arguments.json) {

@@ -21,6 +21,9 @@ class MountAccess {
   // Whether the kernel may let others than the mounting user in at all.
   [[nodiscard]] bool allow_other() const noexcept { return options_.allow_other || sudo_; }
 
+  // Whether it took sudo to make the mount, and so takes it to end it.
+  [[nodiscard]] static bool by_sudo() { return sudo_caller().has_value(); }
+
   // Who reads for others, or with root's rights, must not be led out of the store.
   [[nodiscard]] OutsideLinks outside_links() const noexcept;
 

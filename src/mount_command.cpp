@@ -101,6 +101,14 @@ fs::path path_of_large_blob(const Catalog& catalog) {
   return {};
 }
 
+// What was typed behind "ollamafs", without the store.
+std::vector<std::string> words_of(const MountArguments& arguments) {
+  std::vector<std::string> words{"mount"};
+  for (const std::string& option : arguments.options) words.insert(words.end(), {"-o", option});
+  words.push_back(arguments.mountpoint.string());
+  return words;
+}
+
 // Everything that lives as long as the mount, in the order in which it must come and go.
 class Daemon {
  public:
@@ -121,8 +129,9 @@ class Daemon {
     const TreeOptions tree = access.tree_options(store_, *catalog, note);
     if (!note.empty()) log_->info("{}", note);
     file_system_ = std::make_unique<FileSystem>(
-        store_, build_tree(catalog, tree, {mountpoint_.path(), store_.path()}), blob_limits(),
-        [this](const std::string& message) { log_->error("{}", message); });
+        store_,
+        build_tree(catalog, tree, {mountpoint_.path(), store_.path(), MountAccess::by_sudo()}),
+        blob_limits(), [this](const std::string& message) { log_->error("{}", message); });
     SessionOptions session{store_.path().string(), access.allow_other(), arguments.debug};
     session.on_refusal = [this](BlobAccess way) {
       if (answered_) log_->warn("{} from now on", blob_access_note(way));
@@ -225,7 +234,7 @@ ExitStatus mount_command(const MountArguments& arguments) {
   close_inherited_files();
   const MountOptions options = parse_mount_options(arguments.options);
   Log log{arguments.debug};
-  const StoreChoice choice = choose_store(arguments.store);
+  const StoreChoice choice = choose_store(arguments.store, words_of(arguments));
   require_fuse();
   log->info("{}", choice.reason);
 

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "src/exit_status.h"
+#include "src/open_store.h"
 #include "store/text.h"
 
 namespace ollamafs {
@@ -79,7 +80,7 @@ void apply(MountOptions& options, const std::string& word) {
   } else if (has_value("gid")) {
     options.gid = id_of(name, value, group_id);
   } else if (has_value("follow")) {
-    options.follow.push_back(std::filesystem::absolute(value));
+    options.follow.push_back(follow_directory("-o follow=", value));
   } else if (std::ranges::find(kNever, word) != kNever.end()) {
     refuse(fmt::format("-o {}: the view is always ro,nosuid,nodev,noexec", word));
   } else if (std::ranges::find(kAlways, word) == kAlways.end()) {

@@ -15,14 +15,14 @@ struct MountOptions {
   bool nonempty = false;
   std::optional<uid_t> uid;
   std::optional<gid_t> gid;
-  std::vector<std::filesystem::path> follow;  // absolute
+  std::vector<std::filesystem::path> follow;  // real paths of directories
 };
 
 // Reads the arguments of all `-o`, each a list separated by commas; a comma or backslash in a value
 // has a backslash before it. Options that the mount has anyway (ro, nosuid, nodev, noexec,
 // default_permissions) are taken. Throws CommandError with ExitStatus::usage that names the first
-// option which is unknown, lacks its value, or asks for what this file system does not do (rw,
-// suid).
+// option which is unknown, lacks its value, names a user or directory that is not there, or asks
+// for what this file system does not do (rw, suid).
 [[nodiscard]] MountOptions parse_mount_options(const std::vector<std::string>& arguments);
 
 }  // namespace ollamafs

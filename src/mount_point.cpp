@@ -10,6 +10,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "src/caller.h"
 #include "src/exit_status.h"
 #include "src/mount_table.h"
 #include "store/dir_stream.h"
@@ -42,9 +43,13 @@ bool is_empty(DIR* dir) {
 }  // namespace
 
 fs::path real_mountpoint(const fs::path& given) {
-  fs::path path = fs::absolute(given);  // not lexically normal: "link/.." is where the kernel says
-  while (path.has_relative_path() && !path.has_filename()) path = path.parent_path();  // "dir/"
   std::error_code ec;
+  fs::path path = fs::absolute(given, ec);  // not normal: "link/.." is where the kernel says
+  if (ec) {
+    throw CommandError{
+        fmt::format("the mount point {}: the current directory: {}", shown(given), ec.message())};
+  }
+  while (path.has_relative_path() && !path.has_filename()) path = path.parent_path();  // "dir/"
   if (fs::path real = fs::canonical(path, ec); !ec) return real;
   const fs::path above = fs::canonical(path.parent_path(), ec);
   if (ec) {
@@ -94,8 +99,9 @@ void MountPoint::clear_stale_mounts(Log& log) const {
     const auto entry = mounted_at(path_);
     if (!entry || entry->type != kMountType) {
       throw CommandError{fmt::format(
-          "at {} is a dead mount ({}) that is not ollamafs's: unmount it with fusermount3 -u {}",
-          shown(path_), entry ? printable(entry->type) : "of no known kind", shown(path_))};
+          "at {} is a dead mount ({}) that is not ollamafs's: unmount it with `fusermount3 -u {}`",
+          shown(path_), entry ? printable(entry->type) : "of no known kind",
+          shell_word(path_.native()))};
     }
     if (const auto obstacle = unmount(path_, true)) {
       throw CommandError{fmt::format("at {} is a dead mount of ollamafs that cannot be cleared: {}",
@@ -110,8 +116,9 @@ void MountPoint::refuse_mounted() const {
   if (!entry) return;
   if (entry->type == kMountType) {
     throw CommandError{
-        fmt::format("{} is in use: it shows the store {} already; `ollamafs umount {}` ends that",
-                    shown(path_), printable(entry->source), shown(path_))};
+        fmt::format("{} is in use: it shows the store {} already; `{}ollamafs umount {}` ends that",
+                    shown(path_), printable(entry->source), sudo_caller() ? "sudo " : "",
+                    shell_word(path_.native()))};
   }
   throw CommandError{fmt::format("{} is in use: {} ({}) is mounted there", shown(path_),
                                  printable(entry->source), printable(entry->type))};

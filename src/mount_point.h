@@ -11,7 +11,8 @@
 namespace ollamafs {
 
 // `given` as an absolute path without symlinks. Only the directory above it need exist, and a dead
-// mount at its end is not touched. Throws CommandError if there is no directory above.
+// mount at its end is not touched. Not empty. Throws CommandError if there is no directory above,
+// or no current directory from which a relative path counts.
 [[nodiscard]] std::filesystem::path real_mountpoint(const std::filesystem::path& given);
 
 // A directory to mount at, ready for use: it is there, nothing is mounted on it, it is empty. If it

@@ -6,19 +6,24 @@
 
 #include <string>
 
+#include "src/caller.h"
 #include "src/mount_point.h"
 #include "src/mount_table.h"
 #include "store/text.h"
 
 namespace ollamafs {
+
+namespace fs = std::filesystem;
+
 namespace {
 
-std::string advice(const std::string& obstacle, const std::string& mountpoint) {
+std::string advice(const std::string& obstacle, const fs::path& path) {
+  const std::string mountpoint = shell_word(path.native());
   if (obstacle.find("busy") != std::string::npos) {
     return fmt::format(
         "\nclose what is open there, or let it be read to its end with "
-        "`ollamafs umount --lazy {}`",
-        mountpoint);
+        "`{}ollamafs umount --lazy {}`",
+        sudo_caller() ? "sudo " : "", mountpoint);
   }
   if (::geteuid() != 0) {
     return fmt::format("\nif another user has mounted it: `sudo ollamafs umount {}`", mountpoint);
@@ -28,8 +33,8 @@ std::string advice(const std::string& obstacle, const std::string& mountpoint) {
 
 }  // namespace
 
-ExitStatus umount_command(const std::filesystem::path& mountpoint, bool lazy) {
-  const std::filesystem::path path = real_mountpoint(mountpoint);
+ExitStatus umount_command(const fs::path& mountpoint, bool lazy) {
+  const fs::path path = real_mountpoint(mountpoint);
   const std::string shown = printable(path.string());
   const auto entry = mounted_at(path);
   if (!entry || entry->type != kMountType) {
@@ -39,7 +44,7 @@ ExitStatus umount_command(const std::filesystem::path& mountpoint, bool lazy) {
   }
   if (const auto obstacle = unmount(path, lazy)) {
     throw CommandError{
-        fmt::format("cannot unmount {}: {}{}", shown, *obstacle, advice(*obstacle, shown))};
+        fmt::format("cannot unmount {}: {}{}", shown, *obstacle, advice(*obstacle, path))};
   }
   return ExitStatus::ok;
 }

@@ -1,10 +1,11 @@
 #include "store/server_process.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
+#include <sstream>
 #include <system_error>
 #include <tuple>
 
@@ -49,17 +50,32 @@ bool is_server(const fs::path& process) {
          read_system_file(process / "comm") == "ollama\n";
 }
 
-// The effective user. The owner of the process's folder in /proc would not do: that is root for
-// every process that the kernel does not let others inspect.
-std::optional<uid_t> user_of(const fs::path& process) {
+// The real, effective, saved and file system user. The owner of the process's folder in /proc would
+// not do: that is root for every process that the kernel does not let others inspect.
+struct Users {
+  uid_t real, effective, saved, file_system;
+
+  [[nodiscard]] bool all_one() const {
+    return real == effective && saved == effective && file_system == effective;
+  }
+};
+
+std::optional<Users> users_of(const fs::path& process) {
+  constexpr std::string_view heading = "\nUid:";
   const std::string status = read_system_file(process / "status").value_or("");
-  const std::size_t line = status.find("\nUid:\t");
+  const std::size_t line = status.find(heading);
   if (line == std::string::npos) return std::nullopt;
-  const std::size_t real = line + std::strlen("\nUid:\t");
-  const std::size_t effective = status.find('\t', real);
-  if (effective == std::string::npos) return std::nullopt;
-  const std::string_view rest = std::string_view{status}.substr(effective + 1);
-  return parse_number<uid_t>(rest.substr(0, rest.find_first_of("\t\n")));
+  std::istringstream numbers{status.substr(line + heading.size())};
+  Users users{};
+  if (numbers >> users.real >> users.effective >> users.saved >> users.file_system) return users;
+  return std::nullopt;
+}
+
+// True for sudo, su and their like. What cannot be told is taken for one.
+bool borrows_rights(const fs::path& process) {
+  struct stat program {};
+  return ::stat((process / "exe").c_str(), &program) != 0 ||
+         (program.st_mode & (S_ISUID | S_ISGID)) != 0;
 }
 
 // What the process was started with under `key`; of several the first, as Go takes it.
@@ -85,7 +101,7 @@ std::optional<fs::path> models_of(const fs::path& process) {
   if (path.is_absolute()) return path;
   std::error_code ec;
   const fs::path directory = fs::read_symlink(process / "cwd", ec);
-  return ec ? std::nullopt : std::optional{directory / path};
+  return ec || !directory.is_absolute() ? std::nullopt : std::optional{directory / path};
 }
 
 bool in_other_namespace(const fs::path& process, const fs::path& self) {
@@ -106,10 +122,11 @@ std::vector<ServerProcess> running_servers(const fs::path& root, uid_t first) {
     const fs::path& process = it->path();
     const auto pid = parse_number<pid_t>(process.filename().native());
     if (!pid || !is_server(process)) continue;
-    const auto uid = user_of(process);
-    if (!uid) continue;
+    const auto users = users_of(process);
+    if (!users) continue;
+    const bool own_word = users->all_one() && !borrows_rights(process);
     const bool other_namespace = in_other_namespace(process, proc / "self");
-    servers.push_back({*pid, *uid, other_namespace, models_of(process)});
+    servers.push_back({*pid, users->effective, own_word, other_namespace, models_of(process)});
   }
   std::ranges::sort(servers, {}, [first](const ServerProcess& server) {
     return std::tuple{server.uid != first, server.pid};

@@ -13,7 +13,11 @@ namespace ollamafs {
 // A running `ollama serve`, as far as /proc tells.
 struct ServerProcess {
   pid_t pid = 0;
-  uid_t uid = 0;                 // its effective user
+  uid_t uid = 0;  // its effective user
+  // Nobody else started it: the same user is the real one too, and the program borrows no rights of
+  // its file's owner. Without that its name and environment are not the word of `uid`: anybody can
+  // start sudo as "ollama serve", and while it asks for the password it is root's.
+  bool own_word = false;
   bool other_namespace = false;  // it sees other mounts than we do, in a container mostly
   // Its models folder (ollama-store.md §1), an absolute path that means something in its own mount
   // namespace. Nothing if its environment may not be read or says too little.

@@ -145,7 +145,7 @@ std::optional<Barrier> find_barrier(const fs::path& store) {
   return std::nullopt;
 }
 
-std::string explain(const Barrier& barrier, const std::string& user) {
+std::string explain(const Barrier& barrier, const std::string& user, const std::string& as_root) {
   std::string text =
       fmt::format("{} may not {} {}: its mode is {:04o}, it belongs to {}:{}.\n", printable(user),
                   barrier.to_list ? "list" : "enter", printable(barrier.directory.native()),
@@ -153,9 +153,7 @@ std::string explain(const Barrier& barrier, const std::string& user) {
   const auto way = remedy(barrier, user);
   if (way) text += way->text + "\n";
   if (way && !way->command.empty()) text += "  " + way->command + "\n";
-  text += way ? "Or mount it as root, for yourself alone:\n"
-              : "Mount it as root, for yourself alone:\n";
-  return text + "  sudo ollamafs mount …";
+  return text + (way ? "Or as root:\n  " : "As root it works:\n  ") + as_root;
 }
 
 }  // namespace ollamafs

@@ -30,6 +30,7 @@ using State = StoreCandidate::State;
 constexpr const char* kUnit = "ollama.service";
 constexpr const char* kUsualPlace = "a usual place";
 constexpr const char* kInHome = ".ollama/models";
+constexpr const char* kParts[] = {"manifests", "manifests-v2", "blobs"};
 constexpr const char* kAdvice = "give --store DIR or set OLLAMA_MODELS";
 
 struct User {
@@ -45,15 +46,24 @@ std::optional<User> find_user(const std::string& name) {
   return found ? std::optional{User{found->pw_dir, found->pw_uid}} : std::nullopt;
 }
 
+// For people: its number if it has no name.
+std::string name_of(uid_t uid) {
+  std::vector<char> buffer(1U << 16);
+  passwd entry{};
+  passwd* found = nullptr;
+  ::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found);
+  return found ? printable(found->pw_name) : std::to_string(uid);
+}
+
 fs::path on_host(const Host& host, const fs::path& path) {
   return host.root / path.relative_path();
 }
 
-// Absolute, without the "." and slashes at the end that people type. ".." stays: what it means is
-// for the kernel to say.
+// An absolute path without the "." and slashes at the end that people type. ".." stays: what it
+// means is for the kernel to say.
 fs::path tidy(const fs::path& path) {
   fs::path out;
-  for (const fs::path& part : fs::absolute(path)) {
+  for (const fs::path& part : path) {
     if (!part.empty() && part != ".") out /= part;
   }
   return out;
@@ -80,7 +90,7 @@ State state_of(const fs::path& path) {
   if (::stat(path.c_str(), &st) != 0) {
     return errno == ENOENT || errno == ENOTDIR ? State::missing : State::unreadable;
   }
-  for (const char* const part : {"manifests", "manifests-v2", "blobs"}) {
+  for (const char* const part : kParts) {
     std::error_code ec;
     if (fs::is_directory(path / part, ec)) return State::store;
   }
@@ -110,18 +120,42 @@ fs::path identity(const Host& host, const StoreCandidate& candidate) {
   return ec ? path : real;
 }
 
+// A store that was not taken. Printable.
+std::string shown(const StoreCandidate& other) {
+  const std::string path = printable(other.path.native());
+  return other.state == State::untrusted ? fmt::format("{} of {}", path, other.source) : path;
+}
+
+// The store of which people name a part, or the folder above it; empty: none.
+fs::path store_near(const Host& host, const fs::path& path) {
+  const auto is_store = [&](const fs::path& near) {
+    return may_be_store(look(host, near, "a guess"));
+  };
+  if (is_store(path / "models")) return path / "models";
+  const bool is_part = std::ranges::find(kParts, path.filename()) != std::end(kParts);
+  return is_part && is_store(path.parent_path()) ? path.parent_path() : fs::path{};
+}
+
 // What is wrong with a candidate that is no store. Printable.
 std::string complaint(const Host& host, const StoreCandidate& candidate) {
   const std::string path = printable(candidate.path.native());
   if (candidate.state == State::missing) return path + ": nothing is there";
-  const bool below = may_be_store(look(host, candidate.path / "models", candidate.source));
-  return path + ": is no models folder, it holds neither manifests/, manifests-v2/ nor blobs/" +
-         (below ? fmt::format("; did you mean {}/models?", path) : "");
+  std::string text =
+      path + ": is no models folder, it holds neither manifests/, manifests-v2/ nor blobs/";
+  const fs::path meant = store_near(host, candidate.path);
+  if (!meant.empty()) text += fmt::format("; did you mean {}?", printable(meant.native()));
+  return text;
 }
 
 // The store that the user named, in `source`.
 StoreCandidate named_store(const Host& host, std::string_view value, const std::string& source) {
-  StoreCandidate candidate = look(host, tidy(value), source);
+  std::error_code ec;
+  const fs::path path = fs::absolute(value, ec);
+  if (ec) {
+    throw StoreNotFound{
+        fmt::format("{}: {}: the current directory: {}", source, printable(value), ec.message())};
+  }
+  StoreCandidate candidate = look(host, tidy(path), source);
   if (may_be_store(candidate)) return candidate;
   const std::string hint =
       value.starts_with("~/") ? "; a ~ is only expanded by a shell: write the path out" : "";
@@ -148,7 +182,7 @@ std::optional<fs::path> models_of(const ServiceUnit& unit, const Host& host) {
 // Everything on the machine that may be the store, the best first.
 class Candidates {
  public:
-  explicit Candidates(const Host& host) : host_{host} {
+  explicit Candidates(const Host& host) : host_{host}, unit_{read_service_unit(host.root, kUnit)} {
     add_servers();
     add_unit();
     telling_ = std::ssize(all_);
@@ -171,12 +205,16 @@ class Candidates {
     return *taken;
   }
 
-  // The stores besides `taken`, each once.
+  // The stores besides `taken`, each once, and what is said to be one by servers that we do not
+  // believe.
   [[nodiscard]] std::vector<StoreCandidate> others(const StoreCandidate& taken) const {
     std::set<fs::path> known{identity(host_, taken)};
     std::vector<StoreCandidate> stores;
     std::ranges::copy_if(all_, std::back_inserter(stores), [&](const StoreCandidate& candidate) {
       return may_be_store(candidate) && known.insert(identity(host_, candidate)).second;
+    });
+    std::ranges::copy_if(untrusted_, std::back_inserter(stores), [&](const StoreCandidate& said) {
+      return said.path != taken.path && !std::ranges::count(all_, said.path, &StoreCandidate::path);
     });
     return stores;
   }
@@ -194,6 +232,12 @@ class Candidates {
         notes_.push_back(fmt::format(
             "a server runs in a container (pid {}): mount its volume's folder with --store",
             server.pid));
+      } else if (server.models && !believed(server)) {
+        const char* way = server.own_word ? "a server that {} runs (pid {})"
+                                          : "a program that runs as {} for somebody else (pid {})";
+        untrusted_.push_back({tidy(*server.models),
+                              fmt::format(fmt::runtime(way), name_of(server.uid), server.pid),
+                              State::untrusted});
       } else if (server.models) {
         add(*server.models, fmt::format("the running server (pid {})", server.pid));
       } else {
@@ -204,8 +248,18 @@ class Candidates {
   }
 
   void add_unit() {
-    const auto unit = read_service_unit(host_.root, kUnit);
-    if (const auto models = unit ? models_of(*unit, host_) : std::nullopt) add(*models, kUnit);
+    if (const auto models = unit_ ? models_of(*unit_, host_) : std::nullopt) add(*models, kUnit);
+  }
+
+  // Root would open to its caller whatever a server names, so not anybody's will do.
+  [[nodiscard]] bool believed(const ServerProcess& server) const {
+    if (!host_.as_root) return true;
+    if (!server.own_word) return false;
+    const auto is_user = [&](const std::string& name) {
+      return name == std::to_string(server.uid) || host_.uid_of(name) == server.uid;
+    };
+    const bool is_units = unit_ && unit_->user && is_user(*unit_->user);
+    return server.uid == 0 || server.uid == host_.uid || is_user("ollama") || is_units;
   }
 
   void add_usual_places() {
@@ -238,7 +292,7 @@ class Candidates {
     std::string text =
         fmt::format("the store of {}: {}\n", candidate.source, complaint(host_, candidate));
     for (const StoreCandidate& other : others(candidate)) {
-      text += fmt::format("there is also {}\n", printable(other.path.native()));
+      text += fmt::format("there is also {}\n", shown(other));
     }
     return text + kAdvice;
   }
@@ -248,12 +302,17 @@ class Candidates {
     for (const StoreCandidate& candidate : all_) {
       text += fmt::format("  {} ({})\n", complaint(host_, candidate), candidate.source);
     }
+    for (const StoreCandidate& said : untrusted_) {
+      text += fmt::format("not looked at: {}, of {}\n", printable(said.path.native()), said.source);
+    }
     for (const std::string& note : notes_) text += note + "\n";
     return text + kAdvice;
   }
 
   const Host& host_;
+  const std::optional<ServiceUnit> unit_;
   std::vector<StoreCandidate> all_;
+  std::vector<StoreCandidate> untrusted_;
   std::ptrdiff_t telling_ = 0;      // how many of them a server or the unit told
   std::vector<std::string> notes_;  // printable lines for whoever finds nothing
 };
@@ -271,7 +330,7 @@ StoreChoice choice(StoreCandidate taken, std::vector<StoreCandidate> others) {
   std::string reason = fmt::format("{}: {}", printable(taken.path.native()), why(taken));
   std::string names;
   for (const StoreCandidate& other : others) {
-    names += (names.empty() ? "" : ", ") + printable(other.path.native());
+    names += (names.empty() ? "" : ", ") + shown(other);
   }
   if (!names.empty()) reason += fmt::format(" (not taken: {})", names);
   return {std::move(taken), std::move(reason), std::move(others)};
@@ -289,8 +348,13 @@ Host Host::current() {
     const auto user = find_user(name);
     return user ? std::optional{user->home} : std::nullopt;
   };
+  host.uid_of = [](const std::string& name) -> std::optional<uid_t> {
+    const auto user = find_user(name);
+    return user ? std::optional{user->uid} : std::nullopt;
+  };
   host.uid = ::geteuid();
-  if (host.uid == 0) host.sudo_user = host.environment("SUDO_USER").value_or("");
+  host.as_root = host.uid == 0;
+  if (host.as_root) host.sudo_user = host.environment("SUDO_USER").value_or("");
   if (const auto caller = find_user(host.sudo_user)) host.uid = caller->uid;
   return host;
 }

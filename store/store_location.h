@@ -16,8 +16,10 @@ struct Host {
   std::filesystem::path root = "/";  // before every absolute path that is looked at
   std::function<std::optional<std::string>(const std::string& name)> environment;        // getenv
   std::function<std::optional<std::filesystem::path>(const std::string& user)> home_of;  // passwd
+  std::function<std::optional<uid_t>(const std::string& user)> uid_of;                   // passwd
   std::string sudo_user;               // who called sudo, or empty
   uid_t uid = static_cast<uid_t>(-1);  // whose servers come first: who called sudo, else ourselves
+  bool as_root = false;                // we read with root's rights
 
   // This machine and this process.
   static Host current();
@@ -30,6 +32,7 @@ struct StoreCandidate {
     not_store,   // a directory without any of them, or no directory
     missing,     // nothing there
     unreadable,  // this process may not look, or looking fails
+    untrusted,   // named by a server that we do not believe; not looked at
   };
 
   std::filesystem::path path;  // absolute; without Host::root
@@ -42,7 +45,7 @@ struct StoreCandidate {
 struct StoreChoice {
   StoreCandidate taken;
   std::string reason;  // a printable sentence: which store, why this one
-  // Other stores of this machine, and places that may hold one but may not be looked at. None with
+  // Other stores of this machine, and places that may hold one but are not looked at. None with
   // --store: whoever says what to take is not kept waiting by another place.
   std::vector<StoreCandidate> others;
 };
@@ -58,7 +61,9 @@ class StoreNotFound : public std::runtime_error {
 // be read; only what is missing is passed over:
 //   1. `given`, the user's --store, if not empty
 //   2. OLLAMA_MODELS in our own environment
-//   3. the environment of a running `ollama serve` on this machine, Host::uid's servers first
+//   3. the environment of a running `ollama serve` on this machine, Host::uid's servers first. With
+//      root's rights only of one that root, Host::uid, the user ollama or the unit's user started:
+//      anybody can run something of that name
 //   4. the systemd unit ollama.service with its drop-ins
 //   5. the usual places: of these the first that holds a model, else the first that may not be
 //      looked at, else the first that is a store

@@ -109,8 +109,8 @@ TEST_P(Slip, IsToldInOurOwnWords) {
 TEST(Output, OfHelpAndVersionThatCannotBeWrittenIsAFailure) {
   for (const std::string command : {"--version", "--help", "mount --help"}) {
     for (const std::string to : {">/dev/full", ">&-"}) {
-      const Result result =
-          shell("exec \"$OLLAMAFS\" " + command + to, {.environment = {{"OLLAMAFS", binary()}}});
+      const Result result = shell("exec \"$OLLAMAFS\" $COMMAND " + to,
+                                  {.environment = {{"OLLAMAFS", binary()}, {"COMMAND", command}}});
       EXPECT_EQ(result.status, 1) << command << to;
       EXPECT_THAT(result.err, StartsWith("ollamafs: error: ")) << command << to;
     }

@@ -225,7 +225,7 @@ TEST_F(ServersForRoot, ThatOthersStartedWithRootsRightsAreNotTaken) {
     EXPECT_EQ(told_to_root(), not_taken) << users;
     fs::remove_all(on_disk("proc/5"));
   }
-  for (const mode_t mode : {04755, 02755}) {
+  for (const mode_t mode : {04755U, 02755U}) {
     add(5, "/fake", "0\t0\t0\t0", mode);
     EXPECT_EQ(told_to_root(), not_taken) << mode;
     fs::remove_all(on_disk("proc/5"));
