@@ -21,7 +21,8 @@ as_root() {
 build_packages="g++ cmake ninja-build pkg-config libfuse3-dev fuse3 nlohmann-json3-dev
   libspdlog-dev libfmt-dev libcli11-dev libssl-dev"
 test_packages="$build_packages libgtest-dev libgmock-dev libarchive-dev libarchive-tools rsync
-  openssh-server openssh-client sudo busybox python3 7zip attr acl mandoc util-linux procps"
+  openssh-server openssh-client sudo busybox python3 7zip attr acl mandoc util-linux procps
+  systemd ccache"
 
 # Installs those of the named Debian packages that are missing.
 install_missing() {
@@ -48,6 +49,10 @@ build() {
   log=$top/build/$preset.log
   { mkdir -p "$top/build/$preset" && touch "$log" && [ -w "$top/build/$preset" ]; } 2>/dev/null ||
     die "$(id -un) cannot write $top/build; if a build by sudo made it: sudo chown -R $(id -un) $top/build"
+  # Found again in another clone of the tree too.
+  if command -v ccache >/dev/null; then
+    export CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR="$top" CCACHE_NOHASHDIR=1
+  fi
   # shellcheck disable=SC2086  # one word a target
   if ! (cd "$top" && cmake --preset "$preset" "$@" &&
     cmake --build --preset "$preset" --target $targets) >"$log" 2>&1; then

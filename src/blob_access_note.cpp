@@ -11,9 +11,9 @@ namespace {
 std::string reason(const BlobAccess& access) {
   switch (access.way) {
     case BlobAccess::Way::no_library:
-      return "faster by passthrough, with libfuse 3.17, Linux 6.9 and root";
+      return "faster by passthrough, with libfuse 3.17 and Linux 6.9, as root";
     case BlobAccess::Way::no_kernel:
-      return "faster by passthrough, with Linux 6.9 and root";
+      return "faster by passthrough, with Linux 6.9, as root";
     default:
       break;
   }

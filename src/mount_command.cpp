@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -39,10 +41,18 @@ namespace fs = std::filesystem;
 
 constexpr const char* kFuseDevice = "/dev/fuse";
 
+// Whether the kernel mounts for this process itself: libfuse tries that first, as root or not.
+bool may_mount() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3]{};
+  return ::syscall(SYS_capget, &header, sets) == 0 &&
+         (sets[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN)) != 0;
+}
+
 // Said before any work is done, because what libfuse has to say about it helps nobody.
 void require_fuse() {
   if (::euidaccess(kFuseDevice, R_OK | W_OK) == 0) {
-    if (::geteuid() == 0 || find_fusermount()) return;
+    if (may_mount() || find_fusermount()) return;
     throw CommandError{
         "fusermount3, with which ordinary users mount, is missing: install the package fuse3; "
         "`sudo ollamafs mount` works without it"};

@@ -151,8 +151,9 @@ std::optional<std::filesystem::path> find_fusermount() {
 }
 
 std::optional<std::string> unmount(const std::filesystem::path& path, bool lazy) {
-  if (::geteuid() != 0) return run_fusermount(path, lazy);
   if (::umount2(path.c_str(), UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0) return std::nullopt;
+  // Ordinary users may not, but fusermount3 may for them. A service may that has CAP_SYS_ADMIN.
+  if (errno == EPERM && ::geteuid() != 0) return run_fusermount(path, lazy);
   return std::string{std::strerror(errno)};
 }
 

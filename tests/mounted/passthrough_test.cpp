@@ -1,0 +1,145 @@
+// Who reads the blobs: the kernel itself where it can, else the daemon; and that nobody can tell
+// from the bytes.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <iterator>
+#include <string>
+
+#include "store/unique_fd.h"
+#include "tests/mounted/life.h"
+#include "tests/mounted/shown.h"
+
+namespace ollamafs::test {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+constexpr const char* kByKernel = "the kernel reads the blobs itself (passthrough)";
+constexpr const char* kByDaemon = "blobs are read through this program";
+
+// Passthrough came with libfuse 3.17; the kernel of these tests has it.
+bool library_has_passthrough() {
+  const std::string versions = must({binary(), "--version"});
+  int major = 0, minor = 0;
+  const std::size_t at = versions.find("libfuse ");
+  if (std::sscanf(versions.c_str() + at, "libfuse %d.%d", &major, &minor) != 2) return false;
+  return major > 3 || minor >= 17;
+}
+
+// What a mount by root says.
+std::string by_root() {
+  return library_has_passthrough() ? kByKernel : kByDaemon;
+}
+
+class Passthrough : public Life {
+ protected:
+  [[nodiscard]] std::string bytes() const { return read_file(store_.blob_path(weights())); }
+
+  static std::size_t reads_of(const Mount& mount) { return count(mount.log(), "opcode: READ ("); }
+};
+
+TEST_F(Passthrough, IsUsedByRootWhereTheLibraryHasIt) {
+  const Mount mount{store_.root()};
+  EXPECT_THAT(mount.log(), HasSubstr(by_root()));
+}
+
+TEST_F(Passthrough, LeavesNoReadToTheDaemon) {
+  const Mount mount{store_.root(), {.arguments = {"-d"}}};
+  const std::size_t before = reads_of(mount);
+  EXPECT_TRUE(read_file(weights_in(mount.path())) == bytes());
+  if (library_has_passthrough()) {
+    EXPECT_EQ(reads_of(mount), before);
+  } else {
+    EXPECT_GT(reads_of(mount), before);
+  }
+  must({"cat", (mount / "archives/llama3.2+3b.tar").string()});
+  EXPECT_GT(reads_of(mount), before);  // as the count shows what the daemon does read
+}
+
+TEST_F(Passthrough, IsNotForOrdinaryUsersWhoReadTheSame) {
+  const Mount mount{store_.root(), {.run = as_games_}};
+  EXPECT_THAT(mount.log(), HasSubstr(kByDaemon));
+  EXPECT_TRUE(must({"cat", weights_in(mount.path()).string()}, as_games_) == bytes());
+}
+
+TEST_F(Passthrough, ServesManyOpensOfOneBlobByManyNames) {
+  ManifestSpec also = model_;
+  also.layers.push_back(store_.layer(kSystemType, "You are another."));
+  store_.v1("other:a", also);
+  Mount mount{store_.root()};
+  const std::string expected = bytes();
+  const fs::path other = mount / "models/other+a/blobs" / weights().blob_name();
+  const fs::path fds = "/proc/" + std::to_string(mount.daemon().pid()) + "/fd";
+  const auto descriptors = [&] {
+    return std::distance(fs::directory_iterator{fds}, fs::directory_iterator{});
+  };
+  const auto before = descriptors();
+  for (int i = 0; i < 500; ++i) {
+    const UniqueFd first{::open(weights_in(mount.path()).c_str(), O_RDONLY | O_CLOEXEC)};
+    const UniqueFd second{::open(other.c_str(), O_RDONLY | O_CLOEXEC)};
+    std::string one(1000, '\0'), two(1000, '\0');
+    ASSERT_EQ(::pread(first.get(), one.data(), one.size(), 5000 + i), 1000);
+    ASSERT_EQ(::pread(second.get(), two.data(), two.size(), 5000 + i), 1000);
+    ASSERT_EQ(one, expected.substr(static_cast<std::size_t>(5000 + i), 1000));
+    ASSERT_EQ(two, one);
+  }
+  EXPECT_TRUE(eventually([&] { return descriptors() == before; }));
+}
+
+// In a process of the user's own: nobody else may look into a user's mount.
+TEST_F(Passthrough, OrNotABlobCanBeMapped) {
+  for (const RunOptions& user : {RunOptions{}, as_games_}) {
+    const Mount mount{store_.root(), {.run = user}};
+    const std::string blob = weights_in(mount.path()).string();
+    const std::string script =
+        "import mmap, sys\n"
+        "with open(sys.argv[1], 'rb') as f:\n"
+        "  m = mmap.mmap(f.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ)\n"
+        "  sys.stdout.buffer.write(m[:])\n";
+    EXPECT_TRUE(must({"python3", "-c", script, blob}, user) == bytes());
+  }
+}
+
+// A store in a container lies on overlayfs; two of them stacked are too many for the kernel.
+TEST_F(Passthrough, ServesAStoreOnOverlayfs) {
+  const MountDir layers, once, twice;
+  ASSERT_EQ(::mount("tmpfs", layers.path().c_str(), "tmpfs", 0, nullptr), 0);
+  const auto overlay = [&](const fs::path& lower, const fs::path& place, const std::string& name) {
+    for (const char* part : {"upper", "work"}) {
+      fs::create_directories(layers.path() / (name + part));
+    }
+    const std::string options = "lowerdir=" + lower.string() +
+                                ",upperdir=" + (layers.path() / (name + "upper")).string() +
+                                ",workdir=" + (layers.path() / (name + "work")).string();
+    ASSERT_EQ(::mount("overlay", place.c_str(), "overlay", 0, options.c_str()), 0)
+        << std::strerror(errno);
+  };
+  overlay(store_.root(), once.path(), "once");
+  overlay(once.path(), twice.path(), "twice");
+  {
+    const Mount mount{once.path()};
+    EXPECT_THAT(mount.log(), HasSubstr(by_root()));
+    EXPECT_TRUE(read_file(weights_in(mount.path())) == bytes());
+  }
+  {
+    const Mount mount{twice.path()};
+    EXPECT_THAT(mount.log(), HasSubstr(kByDaemon));
+    if (library_has_passthrough()) EXPECT_THAT(mount.log(), HasSubstr("stacked"));
+    EXPECT_TRUE(read_file(weights_in(mount.path())) == bytes());
+  }
+  for (const fs::path& place : {twice.path(), once.path(), layers.path()}) {
+    EXPECT_EQ(::umount2(place.c_str(), MNT_DETACH), 0);
+  }
+}
+
+}  // namespace
+}  // namespace ollamafs::test
