@@ -169,17 +169,29 @@ std::shared_ptr<const OpenLayout> FileSystem::open_layout(const NodeRef& file,
   return std::make_shared<const OpenLayout>(layout_of(file), std::move(blobs));
 }
 
-std::size_t FileSystem::read(const OpenFile& file, char* out, std::size_t size,
-                             std::uint64_t offset, std::error_code& ec) {
+void FileSystem::gather(const OpenFile& file, Gathered& out, std::size_t size, std::uint64_t offset,
+                        std::error_code& ec) {
   ec.clear();
   const std::uint64_t total = file.content->layout().size();
-  if (offset >= total) return 0;
-  size = static_cast<std::size_t>(std::min<std::uint64_t>(size, total - offset));
-  const auto failure = file.content->read(out, size, offset);
-  if (!failure) return size;
-  blob_failed(failure->blob, failure->error);
-  ec = is_shortage(failure->error) ? failure->error : kIoError;
-  return 0;
+  size = static_cast<std::size_t>(std::min<std::uint64_t>(size, total - std::min(offset, total)));
+  if (const auto failure = file.content->gather(out, size, offset)) ec = read_failed(*failure);
+}
+
+// Once per chunk, for the next two: asking costs something even if all of it is in memory.
+void FileSystem::read_ahead(OpenFile& file, std::size_t size, std::uint64_t offset) noexcept {
+  constexpr std::uint64_t chunk = 4u << 20;
+  const std::uint64_t end = offset + size;
+  if (file.next.exchange(end) != offset || (offset > 0 && offset / chunk == end / chunk)) return;
+  file.content->prefetch(end, 2 * chunk);
+}
+
+void FileSystem::check(const OpenFile& file) {
+  for (const auto& failure : file.content->check()) blob_failed(failure.blob, failure.error);
+}
+
+std::error_code FileSystem::read_failed(const OpenLayout::Failure& failure) {
+  blob_failed(failure.blob, failure.error);
+  return is_shortage(failure.error) ? failure.error : kIoError;
 }
 
 void FileSystem::blob_failed(const Digest& blob, const std::error_code& ec) {

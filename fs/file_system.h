@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -11,6 +12,7 @@
 #include <string_view>
 #include <system_error>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "fs/bad_blobs.h"
@@ -28,8 +30,12 @@ struct OpenDirectory {
 
 // A file that is open: what it was when it was opened, to its last close.
 struct OpenFile {
+  OpenFile(NodeTable::Pin file, std::shared_ptr<const OpenLayout> layout)
+      : pin{std::move(file)}, content{std::move(layout)} {}
+
   NodeTable::Pin pin;
   std::shared_ptr<const OpenLayout> content;
+  std::atomic<std::uint64_t> next = 0;  // where a reader who goes straight on will read
 };
 
 // The view as a file system, without the protocol in which the kernel asks for it. Everything is
@@ -69,10 +75,17 @@ class FileSystem {
   // are this process's troubles.
   [[nodiscard]] std::unique_ptr<OpenFile> open_file(const NodeRef& file, std::error_code& ec);
 
-  // Copies to `out` what the file has from `offset` on, up to `size` bytes; fewer only at its end.
-  // Returns how many. A range that cannot be had in full is an error as a whole.
-  [[nodiscard]] std::size_t read(const OpenFile& file, char* out, std::size_t size,
-                                 std::uint64_t offset, std::error_code& ec);
+  // Gathers in `out` what the file has from `offset` on, up to `size` bytes; fewer only at its end.
+  // A range that cannot be had in full is an error as a whole.
+  void gather(const OpenFile& file, Gathered& out, std::size_t size, std::uint64_t offset,
+              std::error_code& ec);
+
+  // To be called after a range was read: who reads straight on finds the next one in memory.
+  static void read_ahead(OpenFile& file, std::size_t size, std::uint64_t offset) noexcept;
+
+  // To be called if what was gathered could not be had when it was used (EFAULT): finds the blobs
+  // at fault.
+  void check(const OpenFile& file);
 
   // The extended attributes of a node (design §2). value: ENODATA if there is none of that name.
   [[nodiscard]] std::vector<std::string> attribute_names(const NodeRef& node) const;
@@ -93,6 +106,7 @@ class FileSystem {
                                                              std::error_code& ec);
   [[nodiscard]] std::shared_ptr<const OpenLayout> open_layout(const NodeRef& file,
                                                               std::error_code& ec);
+  [[nodiscard]] std::error_code read_failed(const OpenLayout::Failure& failure);
   void blob_failed(const Digest& blob, const std::error_code& ec);
 
   const StoreDir& store_;

@@ -213,7 +213,13 @@ void open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
     std::error_code ec;
     auto opened = fs.open_file(node, ec);
     if (ec) return ec;
-    info->keep_cache = 1;  // content never changes under a number
+    // Content never changes under a number, and blobs may be mapped, so the kernel caches them.
+    // Archives are read once and by large requests: past its cache that is twice as fast.
+    if (node->kind == NodeKind::archive) {
+      info->direct_io = 1;
+    } else {
+      info->keep_cache = 1;
+    }
     Driver& state = driver(req);
     const bool is_blob = node->kind == NodeKind::blob;
     if (is_blob) state.passthrough.open(req, ino, opened->content->sole_descriptor(), *info);
@@ -234,14 +240,21 @@ void release(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
 
 void read(fuse_req_t req, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info* info) {
   serve(req, [&](FileSystem& fs) -> std::error_code {
-    // The thread keeps its buffer: a fresh one would be page-faulted for every reply.
-    thread_local std::vector<char> buffer;
-    if (buffer.size() < size) buffer.resize(size);
+    thread_local Gathered bytes;
+    OpenFile& file = handle<OpenFile>(info);
+    const auto start = static_cast<std::uint64_t>(offset);
     std::error_code ec;
-    const std::size_t done = fs.read(handle<OpenFile>(info), buffer.data(), size,
-                                     static_cast<std::uint64_t>(offset), ec);
-    if (!ec) fuse_reply_buf(req, buffer.data(), done);
-    return ec;
+    fs.gather(file, bytes, size, start, ec);
+    if (ec) return ec;
+    const auto pieces = bytes.pieces();
+    // EFAULT: a blob was cut short since it was looked at. The kernel has made it EIO.
+    if (fuse_reply_iov(req, pieces.data(), static_cast<int>(pieces.size())) == -EFAULT) {
+      fs.check(file);
+    } else {
+      FileSystem::read_ahead(file, bytes.size(), start);
+    }
+    bytes.release();
+    return {};
   });
 }
 

@@ -1,5 +1,6 @@
 #include "store/blob_pool.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -116,6 +117,21 @@ std::error_code OpenBlob::check() const noexcept {
   FileIdentity now;
   if (const auto ec = identify(fd_.get(), now)) return ec;
   return same_file(now, identity_) ? std::error_code{} : kIoError;
+}
+
+MappedRange OpenBlob::map(std::size_t size, std::uint64_t offset,
+                          std::error_code& ec) const noexcept {
+  MappedRange range{fd_.get(), offset, size, ec};
+  if (offset > identity_.size || size > identity_.size - offset) ec = kIoError;
+  if (!ec) ec = check();
+  return range;
+}
+
+void OpenBlob::prefetch(std::uint64_t offset, std::uint64_t size) const noexcept {
+  if (fd_) {
+    ::posix_fadvise(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(size),
+                    POSIX_FADV_WILLNEED);
+  }
 }
 
 std::error_code OpenBlob::read(char* out, std::size_t size, std::uint64_t offset) const noexcept {

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "store/blob.h"
+#include "store/mapped_range.h"
 #include "store/store_dir.h"
 #include "store/unique_fd.h"
 
@@ -39,6 +40,17 @@ class OpenBlob {
   // Open for reading as long as this lives; -1 if the blob is held in memory or is opened late.
   [[nodiscard]] int descriptor() const noexcept { return fd_ ? fd_.get() : -1; }
 
+  // Maps the `size` bytes from `offset` on; only if there is a descriptor. Errors as of read(): the
+  // file is looked at first, because behind its end a page would be filled up with zeros.
+  [[nodiscard]] MappedRange map(std::size_t size, std::uint64_t offset,
+                                std::error_code& ec) const noexcept;
+
+  // Asks the kernel to have a range at hand soon; returns at once.
+  void prefetch(std::uint64_t offset, std::uint64_t size) const noexcept;
+
+  // Whether the open file still is what it was when it was opened: EIO if it has another size now.
+  [[nodiscard]] std::error_code check() const noexcept;
+
   // Copies the `size` bytes from `offset` on to `out`. All of them or an error: EIO if the file is
   // shorter than it was or is not the same file any more, or what the kernel says. EMFILE, ENFILE
   // and ENOMEM are this process's troubles, anything else is the blob's.
@@ -49,7 +61,6 @@ class OpenBlob {
   friend class BlobPool;
 
   [[nodiscard]] std::error_code load(const StoreDir& store, const BlobLimits& limits);
-  [[nodiscard]] std::error_code check() const noexcept;
 
   Digest digest_;
   FileIdentity identity_;

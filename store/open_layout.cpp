@@ -34,4 +34,37 @@ std::optional<OpenLayout::Failure> OpenLayout::read(char* out, std::size_t size,
   return failure;
 }
 
+std::optional<OpenLayout::Failure> OpenLayout::gather(Gathered& out, std::size_t size,
+                                                      std::uint64_t offset) const {
+  out.reset(size);
+  std::optional<Failure> failure;
+  layout_.for_each_in(offset, size,
+                      [&](const Segment& segment, std::uint64_t at, std::uint64_t length) {
+                        if (failure) return;
+                        const std::uint64_t source = segment.source + at;
+                        if (segment.is_generated()) {
+                          out.add(layout_.generated().data() + source, length);
+                        } else if (const auto ec = out.add(*blobs_[segment.blob], length, source)) {
+                          failure = {ec, blobs_[segment.blob]->digest()};
+                        }
+                      });
+  return failure;
+}
+
+void OpenLayout::prefetch(std::uint64_t offset, std::uint64_t size) const noexcept {
+  layout_.for_each_in(offset, size,
+                      [&](const Segment& segment, std::uint64_t at, std::uint64_t length) {
+                        if (!segment.is_generated())
+                          blobs_[segment.blob]->prefetch(segment.source + at, length);
+                      });
+}
+
+std::vector<OpenLayout::Failure> OpenLayout::check() const {
+  std::vector<Failure> failures;
+  for (const auto& blob : blobs_) {
+    if (const auto ec = blob->check()) failures.push_back({ec, blob->digest()});
+  }
+  return failures;
+}
+
 }  // namespace ollamafs

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "store/blob_pool.h"
+#include "store/gathered.h"
 #include "store/layout.h"
 
 namespace ollamafs {
@@ -40,6 +41,16 @@ class OpenLayout {
   // them, or a failure: a range that holds one byte that cannot be had is refused whole.
   [[nodiscard]] std::optional<Failure> read(char* out, std::size_t size,
                                             std::uint64_t offset) const noexcept;
+
+  // As read, into `out`, which is emptied first.
+  [[nodiscard]] std::optional<Failure> gather(Gathered& out, std::size_t size,
+                                              std::uint64_t offset) const;
+
+  // Asks the kernel to have the blobs' parts of a range at hand soon.
+  void prefetch(std::uint64_t offset, std::uint64_t size) const noexcept;
+
+  // The blobs whose open files are not what they were any more.
+  [[nodiscard]] std::vector<Failure> check() const;
 
  private:
   Layout layout_;

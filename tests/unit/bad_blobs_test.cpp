@@ -15,6 +15,7 @@
 #include "fs/file_system.h"
 #include "fs/views.h"
 #include "tests/support/few_descriptors.h"
+#include "tests/support/read_back.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
 
@@ -142,9 +143,8 @@ class BadBlobsShown : public ::testing::Test {
     return name_of(ec_);
   }
   std::string read(const OpenFile& file, std::size_t size, std::uint64_t offset = 0) {
-    std::string out(size, '?');
     std::error_code ec;
-    out.resize(fs_->read(file, out.data(), size, offset, ec));
+    const std::string out = bytes_of(*fs_, file, size, offset, ec);
     return ec ? name_of(ec) : out;
   }
 

@@ -18,6 +18,7 @@
 
 #include "fs/views.h"
 #include "tests/support/process.h"
+#include "tests/support/read_back.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
 
@@ -67,8 +68,7 @@ class FileSystemTest : public ::testing::Test {
     return name_of(ec_);
   }
   std::string read(const OpenFile& file, std::size_t size, std::uint64_t offset = 0) {
-    std::string out(size, '?');
-    out.resize(fs_->read(file, out.data(), size, offset, ec_));
+    const std::string out = bytes_of(*fs_, file, size, offset, ec_);
     return ec_ ? name_of(ec_) : out;
   }
   // A whole file of at most 10 MB.
@@ -394,7 +394,7 @@ TEST_F(FileSystemTest, GivesEightThreadsWhatOneReads) {
         const auto file = fs_->open_file(at(paths[which]), ec);
         const std::size_t size = random() % 20'000;
         out.assign(size, '?');
-        if (!ec) out.resize(fs_->read(*file, out.data(), size, offset, ec));
+        if (!ec) out = bytes_of(*fs_, *file, size, offset, ec);
         const std::string& whole = contents[which];
         if (ec || out != whole.substr(std::min(offset, whole.size()), size)) ++wrong;
       }
