@@ -15,6 +15,9 @@ namespace {
 // keep what it has been told until it is told otherwise. Seconds.
 constexpr double kTimeout = 86400;
 
+// FUSE_CAP_DIRECT_IO_ALLOW_MMAP of libfuse 3.17 and Linux 6.6; older ones never offer it.
+constexpr unsigned kDirectIoAllowMmap = 1u << 28;
+
 // Constant: a number is never used again for another node.
 constexpr std::uint64_t kGeneration = 1;
 
@@ -93,6 +96,7 @@ void init(void* userdata, fuse_conn_info* connection) {
   ask(FUSE_CAP_READDIRPLUS);
   ask(FUSE_CAP_READDIRPLUS_AUTO);
   ask(FUSE_CAP_ASYNC_READ);
+  ask(kDirectIoAllowMmap);
   static_cast<Driver*>(userdata)->passthrough.negotiate(*connection);
 }
 

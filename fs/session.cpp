@@ -83,8 +83,12 @@ Session::Session(FileSystem& fs, const SessionOptions& options)
 // sees is a pipe that nobody reads, put into the connection's place, which ends that.
 Session::~Session() {
   if (!mounted_) return;
-  ::dup2(ended_.get(), fuse_session_fd(session_.get()));
+  disconnect();
   fuse_session_unmount(session_.get());
+}
+
+void Session::disconnect() noexcept {
+  if (mounted_) ::dup2(ended_.get(), fuse_session_fd(session_.get()));
 }
 
 void Session::mount(const std::filesystem::path& mountpoint) {

@@ -52,6 +52,9 @@ class Session {
   // unless `threads` is 1. Throws std::system_error if the connection breaks.
   void run(unsigned threads = 10);
 
+  // Ends the connection: who waits for an answer gets ENOTCONN. After run().
+  void disconnect() noexcept;
+
   // Makes run() return without waiting for what is open. Safe from any thread. The thread in run()
   // must be woken: by a signal or by the next request.
   void stop() noexcept;

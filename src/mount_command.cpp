@@ -184,13 +184,14 @@ class Daemon {
     stop();
   }
 
-  // The session goes before the waiter is waited for: it may still be waiting for the mount's
-  // answer.
+  // The connection ends before the waiter is waited for, which may still want the mount's answer;
+  // the session after it, which it uses.
   void end() {
     signals_.reset();
     detach();
-    session_.reset();
+    if (session_) session_->disconnect();
     if (waiter_.joinable()) waiter_.join();
+    session_.reset();
   }
 
   // Said but not fatal: what else is there at its place is not ours to touch.

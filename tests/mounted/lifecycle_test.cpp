@@ -125,6 +125,11 @@ TEST_F(ForegroundMount, StaysWhereItWasStarted) {
   EXPECT_EQ(mount.daemon().wait(std::chrono::seconds{30}), 0);
 }
 
+// While it still says what it shows.
+TEST_F(ForegroundMount, LeavesWellWhenItIsUnmountedAtOnce) {
+  for (int i = 0; i < 30; ++i) const Mount mount{store_.root()};
+}
+
 TEST_F(ForegroundMount, LogsEveryRequestWithDebug) {
   const Mount mount{store_.root(), {.arguments = {"-d"}}};
   must({"cat", (mount / "README.txt").string()});

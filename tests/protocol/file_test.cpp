@@ -115,11 +115,13 @@ TEST_F(FileTest, OpensNoDirectory) {
 }
 
 // Content never changes under a number, so what the kernel has read stays true.
-TEST_F(FileTest, LetsTheKernelKeepItsCache) {
+TEST_F(FileTest, LetsTheKernelCacheAllButArchives) {
   for (const std::string& path : {blob_path(), std::string{kManifest}, std::string{kArchive}}) {
     const std::uint64_t node = kernel.walk(path);
     const fuse_open_out opened = kernel.open(node).value;
-    EXPECT_TRUE(opened.open_flags & FOPEN_KEEP_CACHE) << path;
+    const bool past_it = path == kArchive;
+    EXPECT_EQ((opened.open_flags & FOPEN_KEEP_CACHE) != 0, !past_it) << path;
+    EXPECT_EQ((opened.open_flags & FOPEN_DIRECT_IO) != 0, past_it) << path;
     EXPECT_EQ(kernel.release(node, opened.fh), 0);
   }
 }
