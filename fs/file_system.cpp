@@ -178,15 +178,16 @@ void FileSystem::gather(const OpenFile& file, Gathered& out, std::size_t size, s
 }
 
 // Once per chunk, for the next two: asking costs something even if all of it is in memory.
-void FileSystem::read_ahead(OpenFile& file, std::size_t size, std::uint64_t offset) noexcept {
+std::uint64_t FileSystem::ahead_of(OpenFile& file, std::size_t size,
+                                   std::uint64_t offset) noexcept {
   constexpr std::uint64_t chunk = 4u << 20;
   const std::uint64_t end = offset + size;
-  if (file.next.exchange(end) != offset || (offset > 0 && offset / chunk == end / chunk)) return;
-  file.content->prefetch(end, 2 * chunk);
+  const bool straight_on = file.next.exchange(end) == offset;
+  return straight_on && (offset == 0 || offset / chunk != end / chunk) ? 2 * chunk : 0;
 }
 
-void FileSystem::check(const OpenFile& file) {
-  for (const auto& failure : file.content->check()) blob_failed(failure.blob, failure.error);
+void FileSystem::check(const OpenLayout& content) {
+  for (const auto& failure : content.check()) blob_failed(failure.blob, failure.error);
 }
 
 std::error_code FileSystem::read_failed(const OpenLayout::Failure& failure) {

@@ -80,12 +80,14 @@ class FileSystem {
   void gather(const OpenFile& file, Gathered& out, std::size_t size, std::uint64_t offset,
               std::error_code& ec);
 
-  // To be called after a range was read: who reads straight on finds the next one in memory.
-  static void read_ahead(OpenFile& file, std::size_t size, std::uint64_t offset) noexcept;
+  // To be called for each range that is read. How many bytes behind it the reader, who reads
+  // straight on, should find in memory: for OpenLayout::prefetch, 0: none.
+  [[nodiscard]] static std::uint64_t ahead_of(OpenFile& file, std::size_t size,
+                                              std::uint64_t offset) noexcept;
 
   // To be called if what was gathered could not be had when it was used (EFAULT): finds the blobs
   // at fault.
-  void check(const OpenFile& file);
+  void check(const OpenLayout& content);
 
   // The extended attributes of a node (design §2). value: ENODATA if there is none of that name.
   [[nodiscard]] std::vector<std::string> attribute_names(const NodeRef& node) const;

@@ -250,12 +250,15 @@ void read(fuse_req_t req, fuse_ino_t, std::size_t size, off_t offset, fuse_file_
     std::error_code ec;
     fs.gather(file, bytes, size, start, ec);
     if (ec) return ec;
+    // The file may be closed by another thread as soon as the reply is sent: not its content.
+    const auto content = file.content;
+    const std::uint64_t ahead = FileSystem::ahead_of(file, bytes.size(), start);
     const auto pieces = bytes.pieces();
     // EFAULT: a blob was cut short since it was looked at. The kernel has made it EIO.
     if (fuse_reply_iov(req, pieces.data(), static_cast<int>(pieces.size())) == -EFAULT) {
-      fs.check(file);
-    } else {
-      FileSystem::read_ahead(file, bytes.size(), start);
+      fs.check(*content);
+    } else if (ahead > 0) {
+      content->prefetch(start + bytes.size(), ahead);
     }
     bytes.release();
     return {};

@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 void unpack(const fs::path& root, const std::string& fixture,
             std::initializer_list<Weights> weights) {
   fs::create_directory(root);
-  const fs::path fixtures = fs::path{__FILE__}.parent_path().parent_path() / "fixtures";
+  const fs::path fixtures{OLLAMAFS_FIXTURES};
   must({"tar", "--force-local", "-xzf", (fixtures / fixture).string(), "-C", root.string()});
   for (const Weights& blob : weights) {
     const fs::path path = root / "blobs" / ("sha256-" + std::string{blob.hex});

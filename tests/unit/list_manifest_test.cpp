@@ -31,8 +31,7 @@ constexpr const char* kName = "gemma3:4b";
 
 // A manifest of ollama-store.md §12.5, byte for byte.
 std::string sample(std::string_view name) {
-  return read_file(std::filesystem::path{__FILE__}.parent_path().parent_path() /
-                   "fixtures/samples" / name);
+  return read_file(fs::path{OLLAMAFS_FIXTURES} / "samples" / name);
 }
 
 // ---- what a list says ----

@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 
 // A file of ollama-store.md §12.3, byte for byte.
 std::string sample(std::string_view name) {
-  return read_file(fs::path{__FILE__}.parent_path().parent_path() / "fixtures/samples" / name);
+  return read_file(fs::path{OLLAMAFS_FIXTURES} / "samples" / name);
 }
 
 class ModelConfigTest : public ::testing::Test {

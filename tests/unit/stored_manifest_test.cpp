@@ -31,8 +31,7 @@ constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
 
 // A manifest of ollama-store.md §12, byte for byte.
 std::string sample(std::string_view name) {
-  return read_file(std::filesystem::path{__FILE__}.parent_path().parent_path() /
-                   "fixtures/samples" / name);
+  return read_file(std::filesystem::path{OLLAMAFS_FIXTURES} / "samples" / name);
 }
 
 std::shared_ptr<const StoredManifest> stored(const std::string& json) {
