@@ -1,0 +1,99 @@
+"""What rows share: models, their mounts and plain copies, each made when it is first asked for."""
+
+import contextlib
+import functools
+import pathlib
+import shutil
+import sys
+
+from . import models
+from .mounts import Mount, PeerMount
+from .row import Skip
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+class Fixtures:
+    """`work` is a directory on a disk, with ollamafs and make-store in it."""
+
+    def __init__(self, work, settings):
+        self.work = pathlib.Path(work)
+        self.settings = settings
+        self.program = self.work / "ollamafs"
+        self.make_store = self.work / "make-store"
+        self._mounts = contextlib.ExitStack()
+        self._mounted = {}
+
+    def say(self, text):
+        print(f"bench: {text}", file=sys.stderr, flush=True)
+
+    @functools.cached_property
+    def big(self):
+        size = self.settings.size
+        self.say(f"making a model of {size / MIB:.0f} MiB")
+        return models.Model(self.work / "big", "big", size)
+
+    @functools.cached_property
+    def small(self):
+        return models.Model(self.work / "small", "small", self.settings.small)
+
+    @functools.cached_property
+    def sparse(self):
+        return models.Model(self.work / "sparse", "sparse", self.settings.sparse, sparse=True)
+
+    @functools.lru_cache(maxsize=None)
+    def many(self, count):
+        self.say(f"making a store of {count:,} models")
+        store = self.work / f"many-{count}"
+        models.make_many(self.make_store, store, count)
+        return store
+
+    @functools.lru_cache(maxsize=None)
+    def files_of(self, model):
+        """The files of the model's directory on the disk."""
+        directory = self.work / f"{model.shown}-files"
+        model.link_to(directory)
+        return directory
+
+    def mounted(self, store, ordinary=False):
+        """A mount of the store that stays until `unmount_all`."""
+        key = (store, ordinary)
+        if key not in self._mounted:
+            place = self.work / f"view-{store.name}{'-ordinary' * ordinary}"
+            self._mounted[key] = self._mounts.enter_context(self.fresh(store, place, ordinary))
+        return self._mounted[key]
+
+    def fresh(self, store, place=None, ordinary=False):
+        """A mount for `with`."""
+        return Mount(self.program, store, place or self.work / "view", ordinary)
+
+    def passthrough(self):
+        """A mount of the big model where the kernel reads the blobs."""
+        mount = self.mounted(self.big.store)
+        if not mount.passthrough:
+            raise Skip(mount.said)
+        return mount
+
+    def daemon_reads(self):
+        """One where the daemon reads them."""
+        mount = self.mounted(self.big.store)
+        return self.mounted(self.big.store, ordinary=True) if mount.passthrough else mount
+
+    def peer(self, name, *command):
+        """What another file system mounts, until `unmount_all`; it is given the mount point."""
+        if name not in self._mounted:
+            mount = PeerMount(*command, self.work / f"peer-{name}")
+            self._mounted[name] = self._mounts.enter_context(mount)
+        return self._mounted[name].mountpoint
+
+    def unmount_all(self):
+        self._mounted.clear()
+        self._mounts.close()
+
+    def empty_target(self):
+        """A directory on the disk to copy to."""
+        target = self.work / "target"
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir()
+        return target
