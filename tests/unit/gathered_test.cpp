@@ -59,7 +59,9 @@ class GatheredTest : public ::testing::Test {
     if (::writev(file.get(), pieces.data(), static_cast<int>(pieces.size())) < 0) {
       return ::strerrorname_np(errno);
     }
-    return read_file(dir_ / "out");
+    std::string bytes(gathered_.size() + 1, '\0');
+    bytes.resize(static_cast<std::size_t>(::pread(file.get(), bytes.data(), bytes.size(), 0)));
+    return bytes;
   }
 
   TempDir dir_;
@@ -77,7 +79,7 @@ TEST_F(GatheredTest, HasTheBytesOfAnyRange) {
     expected_.clear();
     open(limits);
     std::mt19937_64 random{7};
-    for (int i = 0; i < 300; ++i) {
+    for (int i = 0; i < 100; ++i) {
       const std::uint64_t offset = random() % expected_.size();
       const std::size_t size =
           std::min<std::size_t>(random() % (i % 2 ? 1 << 20 : 5000), expected_.size() - offset);
