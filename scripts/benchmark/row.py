@@ -12,6 +12,10 @@ class Skip(Exception):
     """This row cannot be measured here; says why."""
 
 
+class Fault(Exception):
+    """What was measured cannot be believed; says why."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Aim:
     """A bound of the ratio, of the value itself, or of by how much it is above the other."""
@@ -124,6 +128,6 @@ def measure(row, repeats):
             ours.append(row.ours())
     except Skip as skip:
         return Result(row, skipped=str(skip))
-    except (OSError, subprocess.SubprocessError) as error:
+    except (Fault, OSError, subprocess.SubprocessError) as error:
         return Result(row, failed=str(error))
     return Result(row, Spread(tuple(ours)), Spread(tuple(other)))
