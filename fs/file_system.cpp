@@ -169,12 +169,12 @@ std::shared_ptr<const OpenLayout> FileSystem::open_layout(const NodeRef& file,
   return std::make_shared<const OpenLayout>(layout_of(file), std::move(blobs));
 }
 
-void FileSystem::gather(const OpenFile& file, Gathered& out, std::size_t size, std::uint64_t offset,
+void FileSystem::gather(OpenFile& file, Gathered& out, std::size_t size, std::uint64_t offset,
                         std::error_code& ec) {
   ec.clear();
   const std::uint64_t total = file.content->layout().size();
   size = static_cast<std::size_t>(std::min<std::uint64_t>(size, total - std::min(offset, total)));
-  if (const auto failure = file.content->gather(out, size, offset)) ec = read_failed(*failure);
+  if (const auto failure = file.content->gather(out, file.window, size, offset)) ec = read_failed(*failure);
 }
 
 // Once per chunk, for the next two: asking costs something even if all of it is in memory.

@@ -35,6 +35,7 @@ struct OpenFile {
 
   NodeTable::Pin pin;
   std::shared_ptr<const OpenLayout> content;
+  MapWindow window;                     // on the blobs of `content`
   std::atomic<std::uint64_t> next = 0;  // where a reader who goes straight on will read
 };
 
@@ -77,7 +78,7 @@ class FileSystem {
 
   // Gathers in `out` what the file has from `offset` on, up to `size` bytes; fewer only at its end.
   // A range that cannot be had in full is an error as a whole.
-  void gather(const OpenFile& file, Gathered& out, std::size_t size, std::uint64_t offset,
+  void gather(OpenFile& file, Gathered& out, std::size_t size, std::uint64_t offset,
               std::error_code& ec);
 
   // To be called for each range that is read. How many bytes behind it the reader, who reads

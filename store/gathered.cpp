@@ -1,6 +1,7 @@
 #include "store/gathered.h"
 
 #include <cstring>
+#include <utility>
 
 namespace ollamafs {
 namespace {
@@ -39,13 +40,14 @@ void Gathered::add(const char* bytes, std::size_t size) {
   std::memcpy(room_for(size), bytes, size);
 }
 
-std::error_code Gathered::add(const OpenBlob& blob, std::size_t size, std::uint64_t offset) {
+std::error_code Gathered::add(const OpenBlob& blob, MapWindow& window, std::size_t size,
+                              std::uint64_t offset) {
   if (size < kMapFrom || blob.descriptor() < 0) return blob.read(room_for(size), size, offset);
   std::error_code ec;
-  MappedRange range = blob.map(size, offset, ec);
+  MapWindow::Range range = window.map(blob, size, offset, ec);
   if (ec) return ec;
-  pieces_.push_back({range.data(), size});
-  mapped_.push_back(std::move(range));
+  pieces_.push_back({range.data, size});
+  mapped_.push_back(std::move(range.holder));
   size_ += size;
   return {};
 }

@@ -4,12 +4,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <system_error>
 #include <vector>
 
 #include "store/blob_pool.h"
-#include "store/mapped_range.h"
+#include "store/map_window.h"
 
 namespace ollamafs {
 
@@ -26,8 +27,10 @@ class Gathered {
 
   void add(const char* bytes, std::size_t size);
 
-  // The `size` bytes of a blob from `offset` on, as OpenBlob::read: all of them or an error.
-  [[nodiscard]] std::error_code add(const OpenBlob& blob, std::size_t size, std::uint64_t offset);
+  // The `size` bytes of a blob from `offset` on, as OpenBlob::read: all of them or an error. Large
+  // ranges are not copied but mapped, through the reader's window.
+  [[nodiscard]] std::error_code add(const OpenBlob& blob, MapWindow& window, std::size_t size,
+                                    std::uint64_t offset);
 
   [[nodiscard]] std::span<const iovec> pieces() const noexcept { return pieces_; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }  // bytes
@@ -36,7 +39,7 @@ class Gathered {
   [[nodiscard]] char* room_for(std::size_t size);
 
   std::vector<iovec> pieces_;
-  std::vector<MappedRange> mapped_;
+  std::vector<std::shared_ptr<const MappedRange>> mapped_;
   std::vector<char> copied_;
   std::size_t used_ = 0;  // of copied_
   std::size_t size_ = 0;

@@ -34,7 +34,8 @@ std::optional<OpenLayout::Failure> OpenLayout::read(char* out, std::size_t size,
   return failure;
 }
 
-std::optional<OpenLayout::Failure> OpenLayout::gather(Gathered& out, std::size_t size,
+std::optional<OpenLayout::Failure> OpenLayout::gather(Gathered& out, MapWindow& window,
+                                                      std::size_t size,
                                                       std::uint64_t offset) const {
   out.reset(size);
   std::optional<Failure> failure;
@@ -44,7 +45,7 @@ std::optional<OpenLayout::Failure> OpenLayout::gather(Gathered& out, std::size_t
                         const std::uint64_t source = segment.source + at;
                         if (segment.is_generated()) {
                           out.add(layout_.generated().data() + source, length);
-                        } else if (const auto ec = out.add(*blobs_[segment.blob], length, source)) {
+                        } else if (const auto ec = out.add(*blobs_[segment.blob], window, length, source)) {
                           failure = {ec, blobs_[segment.blob]->digest()};
                         }
                       });

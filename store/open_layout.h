@@ -42,8 +42,9 @@ class OpenLayout {
   [[nodiscard]] std::optional<Failure> read(char* out, std::size_t size,
                                             std::uint64_t offset) const noexcept;
 
-  // As read, into `out`, which is emptied first.
-  [[nodiscard]] std::optional<Failure> gather(Gathered& out, std::size_t size,
+  // As read, into `out`, which is emptied first. `window` is the reader's; it must not be used for
+  // another layout, nor longer than this one lives.
+  [[nodiscard]] std::optional<Failure> gather(Gathered& out, MapWindow& window, std::size_t size,
                                               std::uint64_t offset) const;
 
   // Asks the kernel to have the blobs' parts of a range at hand soon.

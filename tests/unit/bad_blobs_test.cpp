@@ -142,7 +142,7 @@ class BadBlobsShown : public ::testing::Test {
     (void)fs_->open_directory(at(path), ec_);
     return name_of(ec_);
   }
-  std::string read(const OpenFile& file, std::size_t size, std::uint64_t offset = 0) {
+  std::string read(OpenFile& file, std::size_t size, std::uint64_t offset = 0) {
     std::error_code ec;
     const std::string out = bytes_of(*fs_, file, size, offset, ec);
     return ec ? name_of(ec) : out;

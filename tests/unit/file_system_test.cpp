@@ -67,7 +67,7 @@ class FileSystemTest : public ::testing::Test {
     (void)fs_->open_directory(at(path), ec_);
     return name_of(ec_);
   }
-  std::string read(const OpenFile& file, std::size_t size, std::uint64_t offset = 0) {
+  std::string read(OpenFile& file, std::size_t size, std::uint64_t offset = 0) {
     const std::string out = bytes_of(*fs_, file, size, offset, ec_);
     return ec_ ? name_of(ec_) : out;
   }

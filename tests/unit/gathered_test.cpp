@@ -5,11 +5,13 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
+#include <atomic>
 #include <cerrno>
 #include <filesystem>
 #include <memory>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "store/open_layout.h"
@@ -30,7 +32,7 @@ class GatheredTest : public ::testing::Test {
     pool_ = std::make_unique<BlobPool>(store_, limits);
     Layout::Builder builder;
     std::vector<std::shared_ptr<const OpenBlob>> blobs;
-    for (const std::size_t size : {0u, 1u, 511u, 65'535u, 65'536u, 65'537u, 300'000u, 5'000'000u}) {
+    for (const std::size_t size : {0u, 1u, 511u, 65'535u, 65'536u, 65'537u, 300'000u, 20'000'000u}) {
       const LayerSpec layer = builder_.layer(kTensorType, random_bytes(size, size));
       const Digest digest = *Digest::parse(layer.digest);
       std::error_code ec;
@@ -42,12 +44,13 @@ class GatheredTest : public ::testing::Test {
     }
     builder.generated("end");
     expected_ += "end";
+    window_ = std::make_unique<MapWindow>();
     layout_ = std::make_unique<OpenLayout>(std::move(builder).finish(), std::move(blobs));
   }
 
   // What a system call gets of a range.
   std::string written(std::size_t size, std::uint64_t offset) {
-    if (layout_->gather(gathered_, size, offset)) return "failure";
+    if (layout_->gather(gathered_, *window_, size, offset)) return "failure";
     EXPECT_EQ(gathered_.size(), size);
     return write_out();
   }
@@ -69,6 +72,7 @@ class GatheredTest : public ::testing::Test {
   StoreDir store_{dir_ / "models", OutsideLinks::refuse};
   std::unique_ptr<BlobPool> pool_;
   std::unique_ptr<OpenLayout> layout_;
+  std::unique_ptr<MapWindow> window_;
   std::string expected_;
   fs::path last_;  // the largest blob's file
   Gathered gathered_;
@@ -89,6 +93,37 @@ TEST_F(GatheredTest, HasTheBytesOfAnyRange) {
   }
 }
 
+TEST_F(GatheredTest, HasTheBytesOfWhoReadsStraightOn) {
+  open();
+  for (const std::size_t size : {std::size_t{131'072}, std::size_t{1'000'003}}) {
+    for (std::size_t offset = 0; offset < expected_.size(); offset += size) {
+      const std::size_t length = std::min(size, expected_.size() - offset);
+      ASSERT_TRUE(written(length, offset) == expected_.substr(offset, length)) << offset;
+    }
+  }
+}
+
+TEST_F(GatheredTest, ServesSeveralThreadsWithOneWindow) {
+  open();
+  std::atomic<bool> right = true;
+  const auto read_every_other = [&](std::size_t first) {
+    Gathered gathered;
+    for (std::size_t offset = first * 100'000; offset < expected_.size(); offset += 400'000) {
+      const std::size_t size = std::min<std::size_t>(100'000, expected_.size() - offset);
+      if (layout_->gather(gathered, *window_, size, offset)) right = false;
+      // Here a mapping may be touched: nobody cuts the file.
+      std::string bytes;
+      for (const iovec& piece : gathered.pieces())
+        bytes.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
+      if (bytes != expected_.substr(offset, size)) right = false;
+    }
+  };
+  std::vector<std::jthread> threads;
+  for (std::size_t i = 0; i < 4; ++i) threads.emplace_back(read_every_other, i);
+  threads.clear();
+  EXPECT_TRUE(right);
+}
+
 TEST_F(GatheredTest, TakesFewPiecesForManySmallBlobs) {
   Layout::Builder builder;
   std::vector<std::shared_ptr<const OpenBlob>> blobs;
@@ -100,13 +135,16 @@ TEST_F(GatheredTest, TakesFewPiecesForManySmallBlobs) {
     builder.generated("header").blob(*Digest::parse(layer.digest), 100);
   }
   const OpenLayout layout{std::move(builder).finish(), std::move(blobs)};
-  ASSERT_FALSE(layout.gather(gathered_, 200'000, 0));
+  MapWindow window;
+  ASSERT_FALSE(layout.gather(gathered_, window, 200'000, 0));
   EXPECT_EQ(gathered_.pieces().size(), 1u);
 }
 
 TEST_F(GatheredTest, IsRefusedAsAWholeWhereABlobWasCutShort) {
   open();
-  fs::resize_file(last_, 4'999'999);
+  const std::string before = written(100'000, expected_.size() - 200'000);
+  ASSERT_TRUE(before == expected_.substr(expected_.size() - 200'000, 100'000));
+  fs::resize_file(last_, 19'999'999);
   EXPECT_EQ(written(100'000, expected_.size() - 100'000), "failure");
   ASSERT_FALSE(layout_->check().empty());
 }
@@ -114,7 +152,7 @@ TEST_F(GatheredTest, IsRefusedAsAWholeWhereABlobWasCutShort) {
 // Between the look and the use: the system call says so, and this process lives.
 TEST_F(GatheredTest, FailsInTheSystemCallWhereABlobWasCutShortMeanwhile) {
   open();
-  ASSERT_FALSE(layout_->gather(gathered_, 1 << 20, expected_.size() - 2'000'000));
+  ASSERT_FALSE(layout_->gather(gathered_, *window_, 1 << 20, expected_.size() - 2'000'000));
   EXPECT_TRUE(layout_->check().empty());
   fs::resize_file(last_, 1'000'000);
   EXPECT_EQ(write_out(), "EFAULT");
