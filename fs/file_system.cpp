@@ -54,17 +54,47 @@ std::vector<const Blob*> blobs_of(const NodeRef& file) {
   return result;
 }
 
+// The directories of all models that name a blob, and what leads on from them: from now on that can
+// neither be listed nor looked up, not even in the kernel's memory.
+CacheNotices ways_to(const Tree& tree, const Digest& digest) {
+  const auto blobs = tree.catalog().blobs();
+  const auto blob = std::ranges::lower_bound(blobs, digest, {}, &Blob::digest);
+  if (blob == blobs.end() || blob->digest != digest) return {};
+  const auto users = tree.catalog().users(static_cast<std::uint32_t>(blob - blobs.begin()));
+  CacheNotices notices;
+  for (std::uint32_t i = 0; i < tree.node_count(); ++i) {
+    const Node& node = tree.node(i);
+    if (!node.is_directory() || !std::ranges::binary_search(users, node.model)) continue;
+    for (const Dentry& entry : tree.entries(node)) {
+      if (tree.node(entry.node).model == node.model)
+        notices.push_back({CacheNotice::What::entry, node.ino, std::string{entry.name}});
+    }
+    notices.push_back({CacheNotice::What::content, node.ino});
+  }
+  return notices;
+}
+
 }  // namespace
 
 FileSystem::FileSystem(const StoreDir& store, std::shared_ptr<const Tree> tree,
-                       const BlobLimits& limits, OnBadBlob on_bad_blob)
+                       const BlobLimits& limits, OnBadBlob on_bad_blob, OnStale on_stale)
     : store_{store},
       nodes_{std::move(tree)},
       pool_{store, limits},
-      on_bad_blob_{std::move(on_bad_blob)} {}
+      on_bad_blob_{std::move(on_bad_blob)},
+      on_stale_{std::move(on_stale)} {}
 
-NodeRef FileSystem::lookup(const NodeRef& directory, std::string_view name) {
-  return {directory.tree, directory.tree->lookup(*directory, name)};
+NodeRef FileSystem::lookup(const NodeRef& directory, std::string_view name,
+                           std::error_code& ec) const {
+  ec.clear();
+  NodeRef node{directory.tree, directory.tree->lookup(*directory, name)};
+  if (!node) {
+    ec = std::make_error_code(std::errc::no_such_file_or_directory);
+  } else if (name != "." && name != ".." && is_broken(directory)) {
+    ec = kIoError;
+    return {};
+  }
+  return node;
 }
 
 struct stat FileSystem::attributes(const Node& node) noexcept {
@@ -108,19 +138,10 @@ void FileSystem::check_blobs(const NodeRef& manifest) {
   }
 }
 
-std::unique_ptr<OpenDirectory> FileSystem::open_directory(const NodeRef& directory,
-                                                          std::error_code& ec) {
-  ec.clear();
-  retry_shortages(directory);
-  if (!directory->is_directory())
-    ec = std::make_error_code(std::errc::not_a_directory);
-  else if (is_broken(directory))
-    ec = kIoError;
-  return ec ? nullptr : std::make_unique<OpenDirectory>(directory);
-}
-
-bool FileSystem::is_superseded(const OpenDirectory& directory) const {
-  return nodes_.current() != directory.directory.tree;
+FileSystem::Listing FileSystem::list(const NodeRef& directory, bool begins) {
+  if (!directory->is_directory()) return Listing::none;
+  if (begins) retry_shortages(directory);
+  return is_broken(directory) ? Listing::names : Listing::whole;
 }
 
 std::unique_ptr<OpenFile> FileSystem::open_file(const NodeRef& file, std::error_code& ec) {
@@ -174,7 +195,8 @@ void FileSystem::gather(OpenFile& file, Gathered& out, std::size_t size, std::ui
   ec.clear();
   const std::uint64_t total = file.content->layout().size();
   size = static_cast<std::size_t>(std::min<std::uint64_t>(size, total - std::min(offset, total)));
-  if (const auto failure = file.content->gather(out, file.window, size, offset)) ec = read_failed(*failure);
+  if (const auto failure = file.content->gather(out, file.window, size, offset))
+    ec = read_failed(*failure);
 }
 
 // Once per chunk, for the next two: asking costs something even if all of it is in memory.
@@ -201,6 +223,7 @@ void FileSystem::blob_failed(const Digest& blob, const std::error_code& ec) {
       ec == std::errc::io_error ? "it is damaged or not the file that it was" : ec.message();
   const auto cause = shortage ? BadBlobs::Cause::shortage : BadBlobs::Cause::damage;
   if (!bad_blobs_.add(blob, cause, reason)) return;
+  on_stale_(ways_to(*nodes_.current(), blob));
   on_bad_blob_(fmt::format("blob {} could not be read: {}; all models that need it are broken {}",
                            blob.blob_name(), reason, shortage ? "until it can" : "now"));
 }

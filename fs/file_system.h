@@ -16,17 +16,13 @@
 #include <vector>
 
 #include "fs/bad_blobs.h"
+#include "fs/cache_notice.h"
 #include "fs/node_table.h"
 #include "store/blob_pool.h"
 #include "store/open_layout.h"
 #include "store/store_dir.h"
 
 namespace ollamafs {
-
-// A directory that is being listed: it shows the snapshot that was current when it was opened.
-struct OpenDirectory {
-  NodeRef directory;
-};
 
 // A file that is open: what it was when it was opened, to its last close.
 struct OpenFile {
@@ -46,9 +42,11 @@ class FileSystem {
   // Called once for each blob that turns bad, with a printable sentence; from any thread.
   using OnBadBlob = std::function<void(const std::string& message)>;
 
-  // `store` must outlive the file system and all that it opened.
-  FileSystem(const StoreDir& store, std::shared_ptr<const Tree> tree, const BlobLimits& limits,
-             OnBadBlob on_bad_blob);
+  // `store` must outlive the file system and all that it opened. `on_stale` is told what the kernel
+  // must forget; from any thread, and it must not wait for the kernel.
+  FileSystem(
+      const StoreDir& store, std::shared_ptr<const Tree> tree, const BlobLimits& limits,
+      OnBadBlob on_bad_blob, OnStale on_stale = [](const CacheNotices&) {});
 
   // Shows another tree from now on. What is open stays what it is.
   void publish(std::shared_ptr<const Tree> tree) { nodes_.publish(std::move(tree)); }
@@ -56,20 +54,25 @@ class FileSystem {
   // What an inode number stands for; empty: ESTALE.
   [[nodiscard]] NodeRef find(InodeNumber ino) const { return nodes_.find(ino); }
 
-  // The entry `name` of a directory; empty: ENOENT.
-  [[nodiscard]] static NodeRef lookup(const NodeRef& directory, std::string_view name);
+  // The entry `name` of a directory; ENOENT if it has none. EIO in a directory of a model that is
+  // not whole: what its listing names cannot be had (see list()).
+  [[nodiscard]] NodeRef lookup(const NodeRef& directory, std::string_view name,
+                               std::error_code& ec) const;
 
   // What stat(2) shows of a node.
   [[nodiscard]] static struct stat attributes(const Node& node) noexcept;
 
-  // Opens a directory for listing. ENOTDIR if it is none, EIO if it belongs to a model that is not
-  // whole.
-  [[nodiscard]] std::unique_ptr<OpenDirectory> open_directory(const NodeRef& directory,
-                                                              std::error_code& ec);
-
-  // True if what `directory` lists is not the current snapshot any more: its nodes must not be
-  // handed to the kernel then, which would never hear of their end.
-  [[nodiscard]] bool is_superseded(const OpenDirectory& directory) const;
+  // How a directory is listed. A tool must not take the directory of a model that is not whole for
+  // an empty one. Some, like scp, do not look whether readdir(3) failed, but all look at the names
+  // that they got. So there the names are given, looking one up fails, and the listing ends with
+  // EIO.
+  enum class Listing : std::uint8_t {
+    none,   // it is no directory: ENOTDIR
+    names,  // names only, and then EIO
+    whole,
+  };
+  // To be called before each piece of a listing; `begins` for the first.
+  [[nodiscard]] Listing list(const NodeRef& directory, bool begins);
 
   // Opens a file for reading. EISDIR if it is none; EIO if it is the manifest or the archive of a
   // model that is not whole, or if a blob is not what the catalog saw; EMFILE, ENFILE and ENOMEM
@@ -117,6 +120,7 @@ class FileSystem {
   BlobPool pool_;
   BadBlobs bad_blobs_;
   OnBadBlob on_bad_blob_;
+  OnStale on_stale_;
 
   // What is open already, so that a file opened many times is put together once.
   std::mutex contents_mutex_;

@@ -97,13 +97,16 @@ void init(void* userdata, fuse_conn_info* connection) {
   ask(FUSE_CAP_READDIRPLUS_AUTO);
   ask(FUSE_CAP_ASYNC_READ);
   ask(kDirectIoAllowMmap);
-  static_cast<Driver*>(userdata)->passthrough.negotiate(*connection);
+  Driver& state = *static_cast<Driver*>(userdata);
+  state.kernel_opens_directories = (connection->capable & FUSE_CAP_NO_OPENDIR_SUPPORT) != 0;
+  state.passthrough.negotiate(*connection);
 }
 
 void lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
-  serve_node(req, parent, [&](FileSystem&, const NodeRef& directory) -> std::error_code {
-    const NodeRef node = FileSystem::lookup(directory, name);
-    if (!node) return std::make_error_code(std::errc::no_such_file_or_directory);
+  serve_node(req, parent, [&](FileSystem& fs, const NodeRef& directory) -> std::error_code {
+    std::error_code ec;
+    const NodeRef node = fs.lookup(directory, name, ec);
+    if (ec) return ec;
     const fuse_entry_param entry = entry_of(*node);
     fuse_reply_entry(req, &entry);
     return {};
@@ -126,89 +129,85 @@ void getattr(fuse_req_t req, fuse_ino_t ino, fuse_file_info*) {
   });
 }
 
-void opendir(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
-  serve_node(req, ino, [&](FileSystem& fs, const NodeRef& node) -> std::error_code {
-    std::error_code ec;
-    auto opened = fs.open_directory(node, ec);
-    if (ec) return ec;
-    reply_open(req, info, driver(req).directories, std::move(opened));
+// Directories have no state here: a listing goes on by its cookie, in whatever snapshot is current.
+// So the kernel need not ask. ENOSYS is for good: from then on it opens directories by itself, and
+// keeps their listings until it is told that they have changed.
+void opendir(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
+  if (driver(req).kernel_opens_directories) {
+    fuse_reply_err(req, ENOSYS);
+    return;
+  }
+  info->cache_readdir = 1;
+  info->keep_cache = 1;
+  fuse_reply_open(req, info);
+}
+
+void releasedir(fuse_req_t req, fuse_ino_t, fuse_file_info*) {
+  fuse_reply_err(req, 0);
+}
+
+// What a listing shows at one place, and the cookie behind it.
+struct ListedEntry {
+  const char* name;
+  const Node* node;
+  std::uint64_t next;
+  bool is_dot;
+};
+
+// Calls `visit` for the entries behind `offset`: ".", "..", then the directory's own, until it
+// returns false.
+template <class Visit>
+void for_each_behind(const NodeRef& directory, std::uint64_t offset, Visit&& visit) {
+  static_assert(Tree::kNoCookie == 2);
+  const Tree& tree = *directory.tree;
+  if (offset < 1 && !visit(ListedEntry{".", directory.node, 1, true})) return;
+  if (offset < 2 && !visit(ListedEntry{"..", &tree.node(directory->parent), 2, true})) return;
+  for (const Dentry& dentry : tree.entries_after(*directory, offset)) {
+    if (!visit(ListedEntry{dentry.name.data(), &tree.node(dentry.node), dentry.cookie, false}))
+      return;
+  }
+}
+
+// Fills a reply with the entries behind `offset`. `add` puts one into the buffer as libfuse's
+// fuse_add_direntry does: it returns the room the entry needs, and adds nothing if there is less;
+// its last argument tells whether only the name may be given.
+template <class Add>
+void list(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, Add&& add) {
+  serve_node(req, ino, [&](FileSystem& fs, const NodeRef& directory) -> std::error_code {
+    const auto listing = fs.list(directory, offset == 0);
+    if (listing == FileSystem::Listing::none)
+      return std::make_error_code(std::errc::not_a_directory);
+    const bool names_only = listing == FileSystem::Listing::names;
+    std::vector<char> buffer(size);
+    std::size_t used = 0;
+    for_each_behind(directory, static_cast<std::uint64_t>(offset), [&](const ListedEntry& entry) {
+      const std::size_t needed = add(buffer.data() + used, size - used, entry, names_only);
+      if (needed > size - used) return false;
+      used += needed;
+      return true;
+    });
+    if (used == 0 && names_only) return std::make_error_code(std::errc::io_error);
+    fuse_reply_buf(req, buffer.data(), used);
     return {};
   });
 }
 
-void releasedir(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
-  driver(req).directories.close(&handle<OpenDirectory>(info));
-  fuse_reply_err(req, 0);
-}
-
-// The entry at a position of a listing: ".", "..", then the directory's own.
-struct ListedEntry {
-  const char* name;
-  const Node* node;
-  bool is_dot;
-};
-
-class Listing {
- public:
-  explicit Listing(const NodeRef& directory)
-      : tree_{*directory.tree}, directory_{*directory}, entries_{tree_.entries(directory_)} {}
-
-  [[nodiscard]] std::size_t size() const noexcept { return entries_.size() + 2; }
-
-  [[nodiscard]] ListedEntry at(std::size_t position) const noexcept {
-    if (position == 0) return {".", &directory_, true};
-    if (position == 1) return {"..", &tree_.node(directory_.parent), true};
-    const Dentry& dentry = entries_[position - 2];
-    return {dentry.name.data(), &tree_.node(dentry.node), false};
-  }
-
- private:
-  const Tree& tree_;
-  const Node& directory_;
-  std::span<const Dentry> entries_;
-};
-
-// Fills a reply with entries from `offset` on. `add` puts one into the buffer as libfuse's
-// fuse_add_direntry does: it returns the room the entry needs, and adds nothing if there is less.
-template <class Add>
-std::error_code list(fuse_req_t req, std::size_t size, off_t offset, const OpenDirectory& directory,
-                     Add&& add) {
-  const Listing listing{directory.directory};
-  std::vector<char> buffer(size);
-  std::size_t used = 0;
-  for (auto at = static_cast<std::size_t>(offset); at < listing.size(); ++at) {
-    const std::size_t needed =
-        add(buffer.data() + used, size - used, listing.at(at), static_cast<off_t>(at + 1));
-    if (needed > size - used) break;
-    used += needed;
-  }
-  fuse_reply_buf(req, buffer.data(), used);
-  return {};
-}
-
-void readdir(fuse_req_t req, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info* info) {
-  serve(req, [&](FileSystem&) {
-    return list(req, size, offset, handle<OpenDirectory>(info),
-                [req](char* at, std::size_t room, const ListedEntry& entry, off_t next) {
-                  const struct stat st = FileSystem::attributes(*entry.node);
-                  return fuse_add_direntry(req, at, room, entry.name, &st, next);
-                });
+void readdir(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info*) {
+  list(req, ino, size, offset, [req](char* at, std::size_t room, const ListedEntry& entry, bool) {
+    const struct stat st = FileSystem::attributes(*entry.node);
+    return fuse_add_direntry(req, at, room, entry.name, &st, static_cast<off_t>(entry.next));
   });
 }
 
-void readdirplus(fuse_req_t req, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info* info) {
-  serve(req, [&](FileSystem& fs) {
-    const auto& directory = handle<OpenDirectory>(info);
-    const bool names_only = fs.is_superseded(directory);
-    return list(
-        req, size, offset, directory,
-        [req, names_only](char* at, std::size_t room, const ListedEntry& entry, off_t next) {
-          fuse_entry_param reply = entry_of(*entry.node);
-          // Number 0 tells the kernel to take the name and the type, and to make no node.
-          if (names_only || entry.is_dot) reply.ino = 0;
-          return fuse_add_direntry_plus(req, at, room, entry.name, &reply, next);
-        });
-  });
+void readdirplus(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info*) {
+  list(req, ino, size, offset,
+       [req](char* at, std::size_t room, const ListedEntry& entry, bool names_only) {
+         fuse_entry_param reply = entry_of(*entry.node);
+         // Number 0 tells the kernel to take the name and the type, and to make no node.
+         if (entry.is_dot || names_only) reply.ino = 0;
+         return fuse_add_direntry_plus(req, at, room, entry.name, &reply,
+                                       static_cast<off_t>(entry.next));
+       });
 }
 
 void open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {

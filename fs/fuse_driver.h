@@ -17,7 +17,7 @@ struct Driver {
       : file_system{fs}, passthrough{backing, std::move(on_refusal)} {}
 
   FileSystem& file_system;
-  HandleSet<OpenDirectory> directories;
+  bool kernel_opens_directories = false;  // after INIT: it can be left to it
   HandleSet<OpenFile> files;
   Passthrough passthrough;
 };

@@ -110,6 +110,21 @@ void Session::attach(const fuse_custom_io& io, int fd) {
   }
 }
 
+void Session::forget(const CacheNotice& notice) noexcept {
+  switch (notice.what) {
+    case CacheNotice::What::entry:
+      fuse_lowlevel_notify_inval_entry(session_.get(), notice.node, notice.name.data(),
+                                       notice.name.size());
+      break;
+    case CacheNotice::What::attributes:  // an offset below 0 leaves the content alone
+      fuse_lowlevel_notify_inval_inode(session_.get(), notice.node, -1, 0);
+      break;
+    case CacheNotice::What::content:  // a length of 0 is all of it
+      fuse_lowlevel_notify_inval_inode(session_.get(), notice.node, 0, 0);
+      break;
+  }
+}
+
 BlobAccess Session::blob_access() const {
   return driver_->passthrough.access();
 }

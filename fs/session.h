@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "fs/cache_notice.h"
 #include "fs/file_system.h"
 #include "fs/passthrough.h"
 #include "store/unique_fd.h"
@@ -44,6 +45,10 @@ class Session {
 
   // Takes requests from `fd` by `io` instead of from a mount: for tests that play the kernel.
   void attach(const fuse_custom_io& io, int fd);
+
+  // Makes the kernel forget something. What it does not know, or a session that is not mounted, is
+  // no error. Not for handlers, see CacheNotifier.
+  void forget(const CacheNotice& notice) noexcept;
 
   // Who reads the blobs; settled by the first that is opened.
   [[nodiscard]] BlobAccess blob_access() const;

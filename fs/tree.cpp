@@ -14,6 +14,13 @@ std::span<const Dentry> Tree::entries(const Node& directory) const noexcept {
   return std::span{entries_}.subspan(directory.first_entry, directory.entries);
 }
 
+std::span<const Dentry> Tree::entries_after(const Node& directory,
+                                            std::uint64_t cookie) const noexcept {
+  const auto all = entries(directory);
+  const auto it = std::ranges::upper_bound(all, cookie, {}, &Dentry::cookie);
+  return all.subspan(static_cast<std::size_t>(it - all.begin()));
+}
+
 const Node* Tree::lookup(const Node& directory, std::string_view name) const noexcept {
   if (name == ".") return &directory;
   if (!directory.is_directory()) return nullptr;

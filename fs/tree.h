@@ -50,6 +50,9 @@ struct Node {
 struct Dentry {
   std::string_view name;
   std::uint32_t node;
+  // Where a listing goes on behind this entry. Grows along the directory, and stays with the name
+  // in the snapshots that follow, so that a listing that goes on in a later one skips nothing.
+  std::uint64_t cookie;
 };
 
 // All nodes of the view at one moment, made from one catalog. Immutable and shared between threads;
@@ -67,6 +70,13 @@ class Tree {
 
   // The entries of a directory, sorted by name (bytes), without "." and "..".
   [[nodiscard]] std::span<const Dentry> entries(const Node& directory) const noexcept;
+
+  // Cookies are above this, so that "." and ".." have room before them.
+  static constexpr std::uint64_t kNoCookie = 2;
+
+  // The entries with a higher cookie.
+  [[nodiscard]] std::span<const Dentry> entries_after(const Node& directory,
+                                                      std::uint64_t cookie) const noexcept;
 
   // What `name` stands for in a directory, "." and ".." included, or null.
   [[nodiscard]] const Node* lookup(const Node& directory, std::string_view name) const noexcept;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "fs/cookies.h"
+
 namespace ollamafs {
 
 TreeBuilder::TreeBuilder(std::shared_ptr<const Catalog> catalog, const TreeOptions& options,
@@ -109,8 +111,9 @@ void TreeBuilder::text(NodeIndex parent, std::string_view name, std::string text
   link(parent, name, index);
 }
 
-std::shared_ptr<const Tree> TreeBuilder::finish() && {
+std::shared_ptr<const Tree> TreeBuilder::finish(const Tree* previous) && {
   place_entries();
+  assign_cookies(previous);
   date_groups();
   count_links();
   index_numbers();
@@ -129,7 +132,17 @@ void TreeBuilder::place_entries() {
     }
     Node& parent = tree_->nodes_[link.parent];
     if (parent.entries++ == 0) parent.first_entry = static_cast<std::uint32_t>(i);
-    tree_->entries_.push_back({link.name, link.node});
+    tree_->entries_.push_back({link.name, link.node, 0});
+  }
+}
+
+void TreeBuilder::assign_cookies(const Tree* previous) {
+  for (const Node& node : tree_->nodes_) {
+    if (node.entries == 0) continue;
+    const std::span all{tree_->entries_};
+    const Node* const before = previous ? previous->find(node.ino) : nullptr;
+    ollamafs::assign_cookies(all.subspan(node.first_entry, node.entries),
+                             before ? previous->entries(*before) : std::span<const Dentry>{});
   }
 }
 

@@ -66,8 +66,9 @@ class TreeBuilder {
 
   [[nodiscard]] const Catalog& catalog() const noexcept { return tree_->catalog(); }
 
-  // The tree. Throws std::logic_error if a directory has two entries of one name.
-  [[nodiscard]] std::shared_ptr<const Tree> finish() &&;
+  // The tree. Names that `previous`, if there is one, has in the same directory keep their cookies.
+  // Throws std::logic_error if a directory has two entries of one name.
+  [[nodiscard]] std::shared_ptr<const Tree> finish(const Tree* previous = nullptr) &&;
 
  private:
   struct Link {
@@ -79,6 +80,7 @@ class TreeBuilder {
   NodeIndex add(NodeKind kind, InodeNumber ino, uid_t uid, gid_t gid);
   void link(NodeIndex parent, std::string_view name, NodeIndex node);
   void place_entries();
+  void assign_cookies(const Tree* previous);
   void date_groups();
   void count_links();
   void index_numbers();

@@ -5,12 +5,13 @@
 namespace ollamafs {
 
 std::shared_ptr<const Tree> build_tree(std::shared_ptr<const Catalog> catalog,
-                                       const TreeOptions& options, const MountFacts& facts) {
+                                       const TreeOptions& options, const MountFacts& facts,
+                                       const Tree* previous) {
   TreeBuilder tree{std::move(catalog), options};
   add_readme(tree, facts);
   add_models_view(tree);
   add_archives_view(tree);
-  return std::move(tree).finish();
+  return std::move(tree).finish(previous);
 }
 
 }  // namespace ollamafs

@@ -26,9 +26,10 @@ struct MountFacts {
 // README.txt: what this is, with the real paths of this mount and commands that work in it.
 void add_readme(TreeBuilder& tree, const MountFacts& facts);
 
-// The whole tree of a catalog.
+// The whole tree of a catalog; `previous` is the one that it follows on, if there is one.
 [[nodiscard]] std::shared_ptr<const Tree> build_tree(std::shared_ptr<const Catalog> catalog,
                                                      const TreeOptions& options,
-                                                     const MountFacts& facts);
+                                                     const MountFacts& facts,
+                                                     const Tree* previous = nullptr);
 
 }  // namespace ollamafs

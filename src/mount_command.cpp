@@ -17,6 +17,7 @@
 #include <optional>
 #include <thread>
 
+#include "fs/cache_notifier.h"
 #include "fs/file_system.h"
 #include "fs/session.h"
 #include "fs/views.h"
@@ -141,12 +142,15 @@ class Daemon {
     file_system_ = std::make_unique<FileSystem>(
         store_,
         build_tree(catalog, tree, {mountpoint_.path(), store_.path(), MountAccess::by_sudo()}),
-        blob_limits(), [this](const std::string& message) { log_->error("{}", message); });
+        blob_limits(), [this](const std::string& message) { log_->error("{}", message); },
+        [this](CacheNotices notices) { notifier_->add(std::move(notices)); });
     SessionOptions session{store_.path().string(), access.allow_other(), arguments.debug};
     session.on_refusal = [this](BlobAccess way) {
       if (answered_) log_->warn("{} from now on", blob_access_note(way));
     };
     session_ = std::make_unique<Session>(*file_system_, session);
+    notifier_ = std::make_unique<CacheNotifier>(
+        [this](const CacheNotice& notice) { session_->forget(notice); });
     large_blob_ = path_of_large_blob(*catalog);
   }
 
@@ -191,6 +195,7 @@ class Daemon {
     detach();
     if (session_) session_->disconnect();
     if (waiter_.joinable()) waiter_.join();
+    notifier_.reset();
     session_.reset();
   }
 
@@ -205,6 +210,7 @@ class Daemon {
   }
 
   void stop() {
+    notifier_->close();
     session_->stop();
     SignalWatcher::wake(main_thread_);
   }
@@ -235,6 +241,7 @@ class Daemon {
   fs::path large_blob_;  // below the mount point; empty: there is none
   std::unique_ptr<FileSystem> file_system_;
   std::unique_ptr<Session> session_;
+  std::unique_ptr<CacheNotifier> notifier_;
   std::optional<OwnMount> own_mount_;
   std::thread waiter_;
 };

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -26,10 +27,10 @@ std::string shown(const fs::path& path) {
   return printable(path.string());
 }
 
-// stat() may be answered from the cache of a dead mount, opendir() is not.
+// stat() and opendir() may be answered from the kernel's memory of a dead mount, this is not.
 bool is_stale(const fs::path& path) {
-  const DirStream dir{::opendir(path.c_str())};
-  return !dir && errno == ENOTCONN;
+  struct statvfs st {};
+  return ::statvfs(path.c_str(), &st) != 0 && errno == ENOTCONN;
 }
 
 bool is_empty(DIR* dir) {

@@ -14,8 +14,8 @@ MapWindow::Range MapWindow::map(const OpenBlob& blob, std::size_t size, std::uin
   if (!window_ || blob_ != &blob || offset < start_ || size > end_ - std::min(offset, end_)) {
     const std::uint64_t rest = blob.size() - std::min(offset, blob.size());
     const std::uint64_t length = std::max<std::uint64_t>(size, std::min(kSize, rest));
-    auto window = std::make_shared<const MappedRange>(
-        blob.map(static_cast<std::size_t>(length), offset, ec));
+    auto window =
+        std::make_shared<const MappedRange>(blob.map(static_cast<std::size_t>(length), offset, ec));
     if (ec) return {};
     last = std::exchange(window_, std::move(window));
     blob_ = &blob;

@@ -39,16 +39,16 @@ std::optional<OpenLayout::Failure> OpenLayout::gather(Gathered& out, MapWindow& 
                                                       std::uint64_t offset) const {
   out.reset(size);
   std::optional<Failure> failure;
-  layout_.for_each_in(offset, size,
-                      [&](const Segment& segment, std::uint64_t at, std::uint64_t length) {
-                        if (failure) return;
-                        const std::uint64_t source = segment.source + at;
-                        if (segment.is_generated()) {
-                          out.add(layout_.generated().data() + source, length);
-                        } else if (const auto ec = out.add(*blobs_[segment.blob], window, length, source)) {
-                          failure = {ec, blobs_[segment.blob]->digest()};
-                        }
-                      });
+  layout_.for_each_in(
+      offset, size, [&](const Segment& segment, std::uint64_t at, std::uint64_t length) {
+        if (failure) return;
+        const std::uint64_t source = segment.source + at;
+        if (segment.is_generated()) {
+          out.add(layout_.generated().data() + source, length);
+        } else if (const auto ec = out.add(*blobs_[segment.blob], window, length, source)) {
+          failure = {ec, blobs_[segment.blob]->digest()};
+        }
+      });
   return failure;
 }
 

@@ -33,7 +33,11 @@ std::vector<pid_t> processes_with(const std::string& argument) {
 
 int listing_fails_with(const fs::path& path) {
   const DirStream dir{::opendir(path.c_str())};
-  return dir ? 0 : errno;
+  if (!dir) return errno;
+  do {
+    errno = 0;
+  } while (::readdir(dir.get()));
+  return errno;
 }
 
 bool is_gone(const fs::path& path) {

@@ -59,7 +59,7 @@ TEST_P(DirectoryTest, HasEveryEntryOnceHoweverSmallTheBuffer) {
   }
   ASSERT_EQ(expected.size(), 65U);  // 60 tensors, config.json, license, the config, "." and ".."
 
-  OpenedDirectory blobs{kernel, kBlobs};
+  ListedDirectory blobs{kernel, kBlobs};
   const std::uint32_t one = room(kBlobName);
   for (const std::uint32_t size : {one, one + 1, 2 * one - 1, 2 * one, 1000U, 4096U, 1U << 20}) {
     EXPECT_THAT(names_of(blobs.rest(GetParam(), 0, size)), ElementsAreArray(expected)) << size;
@@ -67,7 +67,7 @@ TEST_P(DirectoryTest, HasEveryEntryOnceHoweverSmallTheBuffer) {
 }
 
 TEST_P(DirectoryTest, GoesOnFromWhereverTheKernelSeeks) {
-  OpenedDirectory blobs{kernel, kBlobs};
+  ListedDirectory blobs{kernel, kBlobs};
   const auto listed = blobs.rest(GetParam());
   for (std::size_t at = listed.size(); at-- > 1;) {  // backwards: each request is a seek
     const auto rest = blobs.rest(GetParam(), listed[at - 1].next);
@@ -79,7 +79,7 @@ TEST_P(DirectoryTest, GoesOnFromWhereverTheKernelSeeks) {
 }
 
 TEST_P(DirectoryTest, SendsNoTornEntryIntoABufferThatHoldsNone) {
-  OpenedDirectory blobs{kernel, kBlobs};
+  ListedDirectory blobs{kernel, kBlobs};
   const std::uint64_t first_blob = blobs.rest(GetParam())[1].next;
   for (const std::uint32_t size : {0U, 1U, 23U, 24U, room(kBlobName) - 1}) {
     const auto piece = blobs.piece(GetParam(), first_blob, size);
@@ -90,7 +90,7 @@ TEST_P(DirectoryTest, SendsNoTornEntryIntoABufferThatHoldsNone) {
 }
 
 TEST_P(DirectoryTest, IsAtItsEndBeyondItsEnd) {
-  OpenedDirectory blobs{kernel, kBlobs};
+  ListedDirectory blobs{kernel, kBlobs};
   const std::uint64_t end = blobs.rest(GetParam()).back().next;
   for (const std::uint64_t offset :
        {end, end + 1, end + 1000, std::uint64_t{std::numeric_limits<std::int64_t>::max()}}) {
@@ -102,7 +102,7 @@ TEST_P(DirectoryTest, IsAtItsEndBeyondItsEnd) {
 
 TEST_P(DirectoryTest, TellsNumbersAndKindsAsLookupDoes) {
   for (const char* path : {"", "models", "models/bulk", kModel, kBlobs, "archives/bulk"}) {
-    OpenedDirectory directory{kernel, path};
+    ListedDirectory directory{kernel, path};
     for (const ListedName& entry : directory.rest(GetParam())) {
       const fuse_attr attr = kernel.lookup(directory.node(), entry.name).value.attr;
       EXPECT_EQ(entry.ino, attr.ino) << entry.name;
@@ -112,28 +112,19 @@ TEST_P(DirectoryTest, TellsNumbersAndKindsAsLookupDoes) {
 }
 
 TEST_P(DirectoryTest, IsInTheOrderOfNames) {
-  OpenedDirectory directory{kernel, "models/bulk"};
+  ListedDirectory directory{kernel, "models/bulk"};
   const auto listed = names_of(directory.rest(GetParam(), 0, 500));
   EXPECT_EQ(listed.size(), 43U);  // 40 models, the one of tensors, "." and ".."
   EXPECT_TRUE(std::ranges::is_sorted(listed));
 }
 
 TEST_P(DirectoryTest, HasTheBlobsOfAModelBeforeItsManifests) {
-  OpenedDirectory directory{kernel, kModel};
+  ListedDirectory directory{kernel, kModel};
   EXPECT_THAT(names_of(directory.rest(GetParam())), ElementsAre(".", "..", "blobs", "manifests"));
 }
 
-TEST_P(DirectoryTest, CanBeOpenMoreThanOnce) {
-  OpenedDirectory first{kernel, kBlobs};
-  OpenedDirectory second{kernel, kBlobs};
-  EXPECT_NE(first.handle(), second.handle());
-  const auto names = names_of(first.rest(GetParam()));
-  first.close();
-  EXPECT_EQ(names_of(second.rest(GetParam())), names);
-}
-
 TEST_P(DirectoryTest, SurvivesAForgetWhileItIsListed) {
-  OpenedDirectory blobs{kernel, kBlobs};
+  ListedDirectory blobs{kernel, kBlobs};
   const auto names = names_of(blobs.rest(GetParam()));
   kernel.tell(FUSE_FORGET, blobs.node(), bytes_of(fuse_forget_in{1}));
   EXPECT_EQ(names_of(blobs.rest(GetParam())), names);
@@ -180,6 +171,23 @@ TEST_F(ReaddirplusTest, TellsFilesFromDirectories) {
   EXPECT_EQ(listed[3].type, static_cast<std::uint32_t>(DT_DIR));
 }
 
+// The kernel opens directories by itself from then on, and keeps their listings.
+TEST_F(ReaddirplusTest, NeedsNoOpendir) {
+  EXPECT_EQ(kernel.opendir(FUSE_ROOT_ID).error, ENOSYS);
+}
+
+// Linux before 5.1 does not.
+TEST(OldKernel, IsGivenDirectoriesWhoseListingsItMayKeep) {
+  ServedStore store{fill};
+  FakeKernel kernel{store.fs(), {.handshake = false}};
+  ASSERT_EQ(kernel.init(FakeKernel::kOffersAll & ~FUSE_NO_OPENDIR_SUPPORT).error, 0);
+  const auto opened = kernel.opendir(FUSE_ROOT_ID);
+  ASSERT_EQ(opened.error, 0);
+  EXPECT_EQ(opened.value.open_flags, std::uint32_t{FOPEN_CACHE_DIR | FOPEN_KEEP_CACHE});
+  EXPECT_EQ(kernel.list(FUSE_ROOT_ID).size(), 5U);
+  EXPECT_EQ(kernel.releasedir(FUSE_ROOT_ID), 0);
+}
+
 TEST_F(ReaddirplusTest, IsNotForFiles) {
   const std::string manifest =
       std::string{kModel} + "/manifests/registry.ollama.ai/bulk/tensors/latest";
@@ -187,7 +195,7 @@ TEST_F(ReaddirplusTest, IsNotForFiles) {
   for (const std::string& path :
        {std::string{"README.txt"}, std::string{"archives/bulk/tensors+latest.tar"}, manifest,
         blob}) {
-    EXPECT_EQ(kernel.opendir(kernel.walk(path)).error, ENOTDIR) << path;
+    EXPECT_EQ(kernel.readdirplus(kernel.walk(path)).error, ENOTDIR) << path;
   }
 }
 

@@ -257,18 +257,18 @@ Answer<fuse_open_out> FakeKernel::opendir(std::uint64_t node) {
   return decode_answer<fuse_open_out>(ask(FUSE_OPENDIR, node, open_body(O_RDONLY | O_DIRECTORY)));
 }
 
-Answer<std::vector<ListedName>> FakeKernel::readdir(std::uint64_t node, std::uint64_t handle,
-                                                    std::uint64_t offset, std::uint32_t size) {
-  return decode_listing(ask(FUSE_READDIR, node, read_body(handle, offset, size)), false);
+Answer<std::vector<ListedName>> FakeKernel::readdir(std::uint64_t node, std::uint64_t offset,
+                                                    std::uint32_t size) {
+  return decode_listing(ask(FUSE_READDIR, node, read_body(0, offset, size)), false);
 }
 
-Answer<std::vector<ListedName>> FakeKernel::readdirplus(std::uint64_t node, std::uint64_t handle,
-                                                        std::uint64_t offset, std::uint32_t size) {
-  return decode_listing(ask(FUSE_READDIRPLUS, node, read_body(handle, offset, size)), true);
+Answer<std::vector<ListedName>> FakeKernel::readdirplus(std::uint64_t node, std::uint64_t offset,
+                                                        std::uint32_t size) {
+  return decode_listing(ask(FUSE_READDIRPLUS, node, read_body(0, offset, size)), true);
 }
 
-int FakeKernel::releasedir(std::uint64_t node, std::uint64_t handle) {
-  return ask(FUSE_RELEASEDIR, node, release_body(handle)).error;
+int FakeKernel::releasedir(std::uint64_t node) {
+  return ask(FUSE_RELEASEDIR, node, release_body(0)).error;
 }
 
 Answer<fuse_statfs_out> FakeKernel::statfs() {
@@ -291,14 +291,12 @@ std::uint64_t FakeKernel::walk(const std::filesystem::path& path) {
 }
 
 std::vector<ListedName> FakeKernel::list(std::uint64_t node) {
-  const std::uint64_t handle = must(opendir(node), number(node)).fh;
   std::vector<ListedName> all;
   for (std::uint64_t offset = 0;; offset = all.back().next) {
-    const auto some = must(readdirplus(node, handle, offset), number(node));
+    const auto some = must(readdirplus(node, offset), number(node));
     if (some.empty()) break;
     all.insert(all.end(), some.begin(), some.end());
   }
-  if (releasedir(node, handle) != 0) throw std::runtime_error{"releasedir"};
   return all;
 }
 

@@ -95,11 +95,11 @@ class FakeKernel {
                            std::uint32_t size);
   int release(std::uint64_t node, std::uint64_t handle);
   Answer<fuse_open_out> opendir(std::uint64_t node);
-  Answer<std::vector<ListedName>> readdir(std::uint64_t node, std::uint64_t handle,
-                                          std::uint64_t offset, std::uint32_t size = 4096);
-  Answer<std::vector<ListedName>> readdirplus(std::uint64_t node, std::uint64_t handle,
-                                              std::uint64_t offset, std::uint32_t size = 4096);
-  int releasedir(std::uint64_t node, std::uint64_t handle);
+  Answer<std::vector<ListedName>> readdir(std::uint64_t node, std::uint64_t offset = 0,
+                                          std::uint32_t size = 4096);
+  Answer<std::vector<ListedName>> readdirplus(std::uint64_t node, std::uint64_t offset = 0,
+                                              std::uint32_t size = 4096);
+  int releasedir(std::uint64_t node);
   Answer<fuse_statfs_out> statfs();
   // With size 0 the value is a fuse_getxattr_out.
   Answer<std::string> getxattr(std::uint64_t node, const std::string& name, std::uint32_t size);

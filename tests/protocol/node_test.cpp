@@ -115,7 +115,7 @@ TEST_F(NodeTest, AnUnknownNumberIsStaleWhateverIsAsked) {
     EXPECT_EQ(kernel.getattr(number).error, ESTALE);
     EXPECT_EQ(kernel.open(number).error, ESTALE);
     EXPECT_EQ(kernel.open(number, O_RDWR).error, ESTALE);
-    EXPECT_EQ(kernel.opendir(number).error, ESTALE);
+    EXPECT_EQ(kernel.readdirplus(number).error, ESTALE);
     EXPECT_EQ(kernel.getxattr(number, "user.ollamafs.digest", 100).error, ESTALE);
     EXPECT_EQ(kernel.listxattr(number, 100).error, ESTALE);
   }

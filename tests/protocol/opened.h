@@ -46,30 +46,20 @@ class OpenedFile {
   std::uint64_t handle_ = 0;
 };
 
-// The same of a directory.
-class OpenedDirectory {
+// A directory that is listed piece by piece. There is nothing to open: it has no handle.
+class ListedDirectory {
  public:
-  OpenedDirectory(FakeKernel& kernel, std::uint64_t node) : kernel_{kernel}, node_{node} {
-    const auto answer = kernel.opendir(node);
-    if (answer.error != 0) {
-      throw std::system_error{answer.error, std::generic_category(), "opendir"};
-    }
-    handle_ = answer.value.fh;
-  }
-  OpenedDirectory(FakeKernel& kernel, const std::filesystem::path& path)
-      : OpenedDirectory{kernel, kernel.walk(path)} {}
-  ~OpenedDirectory() { close(); }
-  OpenedDirectory(const OpenedDirectory&) = delete;
-  OpenedDirectory& operator=(const OpenedDirectory&) = delete;
+  ListedDirectory(FakeKernel& kernel, std::uint64_t node) : kernel_{kernel}, node_{node} {}
+  ListedDirectory(FakeKernel& kernel, const std::filesystem::path& path)
+      : ListedDirectory{kernel, kernel.walk(path)} {}
 
   [[nodiscard]] std::uint64_t node() const noexcept { return node_; }
-  [[nodiscard]] std::uint64_t handle() const noexcept { return handle_; }
 
   // One request by FUSE_READDIR or FUSE_READDIRPLUS.
   Answer<std::vector<ListedName>> piece(std::uint32_t opcode, std::uint64_t offset,
                                         std::uint32_t size) {
-    return opcode == FUSE_READDIR ? kernel_.readdir(node_, handle_, offset, size)
-                                  : kernel_.readdirplus(node_, handle_, offset, size);
+    return opcode == FUSE_READDIR ? kernel_.readdir(node_, offset, size)
+                                  : kernel_.readdirplus(node_, offset, size);
   }
 
   // All that comes from `offset` on, asked for in pieces of `size` bytes.
@@ -86,16 +76,9 @@ class OpenedDirectory {
     return listed;
   }
 
-  void close() {
-    if (handle_ == 0) return;
-    EXPECT_EQ(kernel_.releasedir(node_, handle_), 0);
-    handle_ = 0;
-  }
-
  private:
   FakeKernel& kernel_;
   std::uint64_t node_;
-  std::uint64_t handle_ = 0;
 };
 
 [[nodiscard]] inline std::vector<std::string> names_of(const std::vector<ListedName>& listed) {

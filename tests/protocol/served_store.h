@@ -31,12 +31,12 @@ class ServedStore {
   [[nodiscard]] FileSystem& fs() noexcept { return fs_; }
 
   // The store as it is on disk now.
-  [[nodiscard]] std::shared_ptr<const Tree> scan() const {
-    return build_tree(Catalog::read(store_), TreeOptions{}, {"/view", builder_.root()});
+  [[nodiscard]] std::shared_ptr<const Tree> scan(const Tree* previous = nullptr) const {
+    return build_tree(Catalog::read(store_), TreeOptions{}, {"/view", builder_.root()}, previous);
   }
 
   // Shows the store as it is on disk now.
-  void rescan() { fs_.publish(scan()); }
+  void rescan() { fs_.publish(scan(fs_.find(kRootInode).tree.get())); }
 
   // Where the blob of a layer is on disk.
   [[nodiscard]] std::filesystem::path blob(const LayerSpec& layer) const {

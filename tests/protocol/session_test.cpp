@@ -155,12 +155,11 @@ TEST(SessionEnd, ClosesWhatIsStillOpen) {
   {
     FakeKernel kernel{store.fs()};
     EXPECT_EQ(kernel.open(kernel.walk("archives/one+a.tar")).error, 0);
-    EXPECT_EQ(kernel.opendir(FUSE_ROOT_ID).error, 0);
     EXPECT_EQ(store.fs().usage().blobs, 4U);
   }
   EXPECT_EQ(store.fs().usage().blobs, 0U);
   store.rescan();
-  EXPECT_TRUE(shown.expired()) << "the directory is still open";
+  EXPECT_TRUE(shown.expired()) << "the archive is still open";
 }
 
 // ---- replies that the kernel does not take, as when the caller was killed ----
@@ -184,15 +183,6 @@ TEST_F(RefusedReply, ToAnOpenLeavesNothingOpen) {
   const auto opened = kernel.open(archive);
   EXPECT_EQ(store.fs().usage().blobs, 4U);  // weights, template, params, config: the count counts
   EXPECT_EQ(kernel.release(archive, opened.value.fh), 0);
-}
-
-TEST_F(RefusedReply, ToAnOpendirLeavesNothingOpen) {
-  auto tree = store.scan();
-  const std::weak_ptr<const Tree> shown = tree;
-  store.fs().publish(std::move(tree));
-  refuse(FUSE_OPENDIR, FUSE_ROOT_ID, open_body(O_RDONLY));
-  store.rescan();
-  EXPECT_TRUE(shown.expired()) << "somebody still holds the old snapshot";
 }
 
 TEST_F(RefusedReply, ToAnythingElseIsForgotten) {

@@ -9,8 +9,8 @@
 namespace ollamafs::test {
 
 // Up to `size` bytes of an open file, as a reader gets them.
-inline std::string bytes_of(FileSystem& fs, OpenFile& file, std::size_t size,
-                            std::uint64_t offset, std::error_code& ec) {
+inline std::string bytes_of(FileSystem& fs, OpenFile& file, std::size_t size, std::uint64_t offset,
+                            std::error_code& ec) {
   Gathered gathered;
   fs.gather(file, gathered, size, offset, ec);
   std::string bytes;

@@ -129,7 +129,7 @@ class BadBlobsShown : public ::testing::Test {
 
   [[nodiscard]] NodeRef at(const fs::path& path) const {
     NodeRef node = fs_->find(kRootInode);
-    for (const fs::path& name : path) node = FileSystem::lookup(node, name.string());
+    for (const fs::path& name : path) node.node = node.tree->lookup(*node, name.string());
     EXPECT_TRUE(node) << path;
     return node;
   }
@@ -139,8 +139,15 @@ class BadBlobsShown : public ::testing::Test {
     return name_of(ec_);
   }
   std::string listed(const fs::path& path) {
-    (void)fs_->open_directory(at(path), ec_);
-    return name_of(ec_);
+    switch (fs_->list(at(path), true)) {
+      case FileSystem::Listing::none:
+        return "ENOTDIR";
+      case FileSystem::Listing::names:
+        return "EIO";
+      case FileSystem::Listing::whole:
+        return "ok";
+    }
+    return "?";
   }
   std::string read(OpenFile& file, std::size_t size, std::uint64_t offset = 0) {
     std::error_code ec;

@@ -32,7 +32,8 @@ class GatheredTest : public ::testing::Test {
     pool_ = std::make_unique<BlobPool>(store_, limits);
     Layout::Builder builder;
     std::vector<std::shared_ptr<const OpenBlob>> blobs;
-    for (const std::size_t size : {0u, 1u, 511u, 65'535u, 65'536u, 65'537u, 300'000u, 20'000'000u}) {
+    for (const std::size_t size :
+         {0u, 1u, 511u, 65'535u, 65'536u, 65'537u, 300'000u, 20'000'000u}) {
       const LayerSpec layer = builder_.layer(kTensorType, random_bytes(size, size));
       const Digest digest = *Digest::parse(layer.digest);
       std::error_code ec;

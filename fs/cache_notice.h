@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "fs/inode_number.h"
+
+namespace ollamafs {
+
+// Something that the kernel was told, may still keep, and that is not so any more.
+struct CacheNotice {
+  enum class What : std::uint8_t {
+    entry,       // the name `name` in the directory `node`
+    attributes,  // what stat(2) shows of `node`
+    content,     // that, and the bytes of the file or the listing of the directory
+  };
+  What what;
+  InodeNumber node;
+  std::string name{};
+
+  auto operator<=>(const CacheNotice&) const = default;
+};
+
+using CacheNotices = std::vector<CacheNotice>;  // in the order in which they must be given
+using OnStale = std::function<void(CacheNotices)>;
+
+}  // namespace ollamafs

@@ -1,0 +1,45 @@
+#include "fs/cache_notifier.h"
+
+#include <iterator>
+#include <utility>
+
+namespace ollamafs {
+
+CacheNotifier::CacheNotifier(std::function<void(const CacheNotice&)> give)
+    : give_{std::move(give)}, thread_{[this] { run(); }} {}
+
+void CacheNotifier::add(CacheNotices notices) {
+  const std::scoped_lock lock{mutex_};
+  waiting_.insert(waiting_.end(), std::make_move_iterator(notices.begin()),
+                  std::make_move_iterator(notices.end()));
+  changed_.notify_one();
+}
+
+void CacheNotifier::close() {
+  {
+    const std::scoped_lock lock{mutex_};
+    closed_ = true;
+    changed_.notify_one();
+  }
+  const std::scoped_lock lock{join_mutex_};  // of two who close, both wait
+  if (thread_.joinable()) thread_.join();
+}
+
+void CacheNotifier::run() {
+  std::unique_lock lock{mutex_};
+  while (!closed_) {
+    if (waiting_.empty()) {
+      changed_.wait(lock);
+      continue;
+    }
+    const CacheNotices now = std::exchange(waiting_, {});
+    for (const CacheNotice& notice : now) {
+      if (closed_) break;
+      lock.unlock();
+      give_(notice);
+      lock.lock();
+    }
+  }
+}
+
+}  // namespace ollamafs
