@@ -2,14 +2,27 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace ollamafs {
 
-bool BadBlobs::add(const Digest& blob, Cause cause, const std::string& reason) {
+bool BadBlobs::add(const Digest& blob, const FileIdentity& file, Cause cause,
+                   const std::string& reason) {
   const std::scoped_lock lock{mutex_};
-  const auto [it, is_new] = faults_.try_emplace(blob, Fault{cause, reason});
+  const auto [it, is_new] = faults_.try_emplace(blob, Fault{file, cause, reason});
   if (is_new || it->second.cause == cause || cause == Cause::shortage) return is_new;
-  it->second = {cause, reason};
+  it->second = {file, cause, reason};
   return true;
+}
+
+void BadBlobs::forget_changed(const Catalog& catalog) {
+  const auto blobs = catalog.blobs();
+  const std::scoped_lock lock{mutex_};
+  std::erase_if(faults_, [&](const auto& entry) {
+    const auto blob = std::ranges::lower_bound(blobs, entry.first, {}, &Blob::digest);
+    return blob == blobs.end() || blob->digest != entry.first ||
+           blob->identity != entry.second.file;
+  });
 }
 
 bool BadBlobs::is_short(const Digest& blob) const {

@@ -12,16 +12,19 @@ namespace ollamafs {
 
 // The blobs that failed while they were read. Every model that names such a blob is broken from
 // then on: copiers read blobs before manifests, so none that met the error gets the manifest
-// (design §4). A blob that is damaged is bad for this mount. One that could not be had because this
-// process was short of something is bad until it has been had.
+// (design §4). A blob that is damaged is bad until its file changes. One that could not be had
+// because this process was short of something is bad until it has been had.
 //
 // Safe to use from several threads.
 class BadBlobs {
  public:
   enum class Cause : std::uint8_t { damage, shortage };
 
-  // Remembers that reading `blob` failed. True if that was not known before.
-  bool add(const Digest& blob, Cause cause, const std::string& reason);
+  // Remembers that reading `blob` from `file` failed. True if that was not known before.
+  bool add(const Digest& blob, const FileIdentity& file, Cause cause, const std::string& reason);
+
+  // To be called with each new catalog: forgets the damage of what is another file now.
+  void forget_changed(const Catalog& catalog);
 
   // Whether `blob` is bad, but only by a shortage; and that it is so no more.
   [[nodiscard]] bool is_short(const Digest& blob) const;
@@ -34,6 +37,7 @@ class BadBlobs {
  private:
   mutable std::mutex mutex_;
   struct Fault {
+    FileIdentity file;
     Cause cause;
     std::string reason;
   };

@@ -8,6 +8,7 @@
 #include <climits>
 #include <utility>
 
+#include "fs/snapshot_diff.h"
 #include "store/archive.h"
 #include "store/read_file.h"
 
@@ -77,19 +78,32 @@ CacheNotices ways_to(const Tree& tree, const Digest& digest) {
 }  // namespace
 
 FileSystem::FileSystem(const StoreDir& store, std::shared_ptr<const Tree> tree,
-                       const BlobLimits& limits, OnBadBlob on_bad_blob, OnStale on_stale)
+                       const BlobLimits& limits, OnBadBlob on_bad_blob, OnStale on_stale,
+                       std::chrono::milliseconds hold)
     : store_{store},
       nodes_{std::move(tree)},
       pool_{store, limits},
+      pins_{pool_, hold},
+      guard_{hold},
       on_bad_blob_{std::move(on_bad_blob)},
       on_stale_{std::move(on_stale)} {}
 
-NodeRef FileSystem::lookup(const NodeRef& directory, std::string_view name,
-                           std::error_code& ec) const {
+void FileSystem::publish(std::shared_ptr<const Tree> tree) {
+  const auto before = nodes_.current();
+  guard_.changed(before->catalog(), tree->catalog());
+  nodes_.publish(tree);
+  bad_blobs_.forget_changed(tree->catalog());
+  on_stale_(notices_between(*before, *tree));
+}
+
+NodeRef FileSystem::lookup(const NodeRef& directory, std::string_view name, std::error_code& ec,
+                           pid_t tool) {
   ec.clear();
   NodeRef node{directory.tree, directory.tree->lookup(*directory, name)};
   if (!node) {
     ec = std::make_error_code(std::errc::no_such_file_or_directory);
+    if (const Model* model = directory.tree->model(*directory))
+      guard_.missed(tool, model->view_name, name);
   } else if (name != "." && name != ".." && is_broken(directory)) {
     ec = kIoError;
     return {};
@@ -134,7 +148,7 @@ void FileSystem::retry_shortages(const NodeRef& node) {
 void FileSystem::check_blobs(const NodeRef& manifest) {
   for (const std::uint32_t index : manifest.tree->model(*manifest)->blobs) {
     const Blob& blob = manifest.tree->catalog().blobs()[index];
-    if (const auto ec = pool_.check(blob)) blob_failed(blob.digest, ec);
+    if (const auto ec = pool_.check(blob)) blob_failed(blob.digest, blob.identity, ec);
   }
 }
 
@@ -144,19 +158,26 @@ FileSystem::Listing FileSystem::list(const NodeRef& directory, bool begins) {
   return is_broken(directory) ? Listing::names : Listing::whole;
 }
 
-std::unique_ptr<OpenFile> FileSystem::open_file(const NodeRef& file, std::error_code& ec) {
+std::unique_ptr<OpenFile> FileSystem::open_file(const NodeRef& file, std::error_code& ec,
+                                                pid_t tool) {
   ec.clear();
   retry_shortages(file);
   if (file->kind == NodeKind::manifest && !is_broken(file)) check_blobs(file);
   if (file->is_directory()) {
     ec = std::make_error_code(std::errc::is_a_directory);
-  } else if (is_broken(file)) {
+  } else if (is_broken(file) || (file->kind == NodeKind::manifest &&
+                                 guard_.refuses(tool, file.tree->model(*file)->view_name))) {
     ec = kIoError;
   }
   if (ec) return nullptr;
   auto content = content_of(file, ec);
   if (ec) return nullptr;
-  return std::make_unique<OpenFile>(nodes_.pin(file), std::move(content));
+  std::optional<Pins::Use> use;
+  if (file->kind == NodeKind::blob) {
+    use.emplace(pins_.open(file.tree->catalog(), file->source));
+    guard_.opened(tool, file.tree->catalog().blobs()[file->source].digest);
+  }
+  return std::make_unique<OpenFile>(nodes_.pin(file), std::move(content), std::move(use));
 }
 
 std::shared_ptr<const OpenLayout> FileSystem::content_of(const NodeRef& file, std::error_code& ec) {
@@ -165,7 +186,8 @@ std::shared_ptr<const OpenLayout> FileSystem::content_of(const NodeRef& file, st
     const auto it = contents_.find(file->ino);
     if (it != contents_.end()) {
       // A blob's number is its digest's: after a publish another file may be behind it.
-      if (auto known = it->second.lock(); known && known->reads(blobs_of(file))) return known;
+      auto known = it->second.lock();
+      if (known && known->reads(blobs_of(file)) && known->check().empty()) return known;
       contents_.erase(it);
     }
   }
@@ -183,7 +205,7 @@ std::shared_ptr<const OpenLayout> FileSystem::open_layout(const NodeRef& file,
   for (const Blob* blob : blobs_of(file)) {
     blobs.push_back(pool_.open(*blob, ec));
     if (!ec) continue;
-    blob_failed(blob->digest, ec);
+    blob_failed(blob->digest, blob->identity, ec);
     if (!is_shortage(ec)) ec = kIoError;
     return nullptr;
   }
@@ -209,20 +231,22 @@ std::uint64_t FileSystem::ahead_of(OpenFile& file, std::size_t size,
 }
 
 void FileSystem::check(const OpenLayout& content) {
-  for (const auto& failure : content.check()) blob_failed(failure.blob, failure.error);
+  for (const auto& failure : content.check())
+    blob_failed(failure.blob, failure.file, failure.error);
 }
 
 std::error_code FileSystem::read_failed(const OpenLayout::Failure& failure) {
-  blob_failed(failure.blob, failure.error);
+  blob_failed(failure.blob, failure.file, failure.error);
   return is_shortage(failure.error) ? failure.error : kIoError;
 }
 
-void FileSystem::blob_failed(const Digest& blob, const std::error_code& ec) {
+void FileSystem::blob_failed(const Digest& blob, const FileIdentity& file,
+                             const std::error_code& ec) {
   const bool shortage = is_shortage(ec);
   const std::string reason =
       ec == std::errc::io_error ? "it is damaged or not the file that it was" : ec.message();
   const auto cause = shortage ? BadBlobs::Cause::shortage : BadBlobs::Cause::damage;
-  if (!bad_blobs_.add(blob, cause, reason)) return;
+  if (!bad_blobs_.add(blob, file, cause, reason)) return;
   on_stale_(ways_to(*nodes_.current(), blob));
   on_bad_blob_(fmt::format("blob {} could not be read: {}; all models that need it are broken {}",
                            blob.blob_name(), reason, shortage ? "until it can" : "now"));
@@ -255,10 +279,10 @@ std::string FileSystem::attribute(const NodeRef& node, std::string_view name,
   return fault ? "broken: " + *fault : "whole";
 }
 
-struct statvfs FileSystem::statistics(std::error_code& ec) const noexcept {
+struct statvfs FileSystem::statistics(std::error_code& ec) const {
   ec.clear();
   struct statvfs st {};
-  if (::fstatvfs(store_.fd(), &st) != 0) ec = {errno, std::generic_category()};
+  if (::fstatvfs(store_.folder()->get(), &st) != 0) ec = {errno, std::generic_category()};
   st.f_bfree = st.f_bavail = 0;
   st.f_ffree = st.f_favail = 0;
   st.f_namemax = NAME_MAX;

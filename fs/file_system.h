@@ -4,10 +4,12 @@
 #include <sys/statvfs.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -18,6 +20,8 @@
 #include "fs/bad_blobs.h"
 #include "fs/cache_notice.h"
 #include "fs/node_table.h"
+#include "fs/pins.h"
+#include "fs/version_guard.h"
 #include "store/blob_pool.h"
 #include "store/open_layout.h"
 #include "store/store_dir.h"
@@ -26,10 +30,12 @@ namespace ollamafs {
 
 // A file that is open: what it was when it was opened, to its last close.
 struct OpenFile {
-  OpenFile(NodeTable::Pin file, std::shared_ptr<const OpenLayout> layout)
-      : pin{std::move(file)}, content{std::move(layout)} {}
+  OpenFile(NodeTable::Pin file, std::shared_ptr<const OpenLayout> layout,
+           std::optional<Pins::Use> blob)
+      : pin{std::move(file)}, use{std::move(blob)}, content{std::move(layout)} {}
 
   NodeTable::Pin pin;
+  std::optional<Pins::Use> use;  // of a blob
   std::shared_ptr<const OpenLayout> content;
   MapWindow window;                     // on the blobs of `content`
   std::atomic<std::uint64_t> next = 0;  // where a reader who goes straight on will read
@@ -43,21 +49,30 @@ class FileSystem {
   using OnBadBlob = std::function<void(const std::string& message)>;
 
   // `store` must outlive the file system and all that it opened. `on_stale` is told what the kernel
-  // must forget; from any thread, and it must not wait for the kernel.
+  // must forget; from any thread, and it must not wait for the kernel. `hold` is how long a model
+  // stays in use beyond the last close of its files.
   FileSystem(
       const StoreDir& store, std::shared_ptr<const Tree> tree, const BlobLimits& limits,
-      OnBadBlob on_bad_blob, OnStale on_stale = [](const CacheNotices&) {});
+      OnBadBlob on_bad_blob, OnStale on_stale = [](const CacheNotices&) {},
+      std::chrono::milliseconds hold = {});
 
   // Shows another tree from now on. What is open stays what it is.
-  void publish(std::shared_ptr<const Tree> tree) { nodes_.publish(std::move(tree)); }
+  void publish(std::shared_ptr<const Tree> tree);
+
+  // The tree that is shown.
+  [[nodiscard]] std::shared_ptr<const Tree> current() const { return nodes_.current(); }
+
+  // Which models are in use, and must be shown as they are by the next tree.
+  [[nodiscard]] Pins& pins() noexcept { return pins_; }
 
   // What an inode number stands for; empty: ESTALE.
   [[nodiscard]] NodeRef find(InodeNumber ino) const { return nodes_.find(ino); }
 
   // The entry `name` of a directory; ENOENT if it has none. EIO in a directory of a model that is
   // not whole: what its listing names cannot be had (see list()).
-  [[nodiscard]] NodeRef lookup(const NodeRef& directory, std::string_view name,
-                               std::error_code& ec) const;
+  // `tool` is the thread that asks.
+  [[nodiscard]] NodeRef lookup(const NodeRef& directory, std::string_view name, std::error_code& ec,
+                               pid_t tool = 0);
 
   // What stat(2) shows of a node.
   [[nodiscard]] static struct stat attributes(const Node& node) noexcept;
@@ -74,10 +89,12 @@ class FileSystem {
   // To be called before each piece of a listing; `begins` for the first.
   [[nodiscard]] Listing list(const NodeRef& directory, bool begins);
 
-  // Opens a file for reading. EISDIR if it is none; EIO if it is the manifest or the archive of a
-  // model that is not whole, or if a blob is not what the catalog saw; EMFILE, ENFILE and ENOMEM
-  // are this process's troubles.
-  [[nodiscard]] std::unique_ptr<OpenFile> open_file(const NodeRef& file, std::error_code& ec);
+  // Opens a file for reading, for the thread `tool`. EISDIR if it is none; EIO if it is the
+  // manifest or the archive of a model that is not whole, if it is the manifest of a model that
+  // changed while the tool was at it, or if a blob is not what the catalog saw; EMFILE, ENFILE and
+  // ENOMEM are this process's troubles.
+  [[nodiscard]] std::unique_ptr<OpenFile> open_file(const NodeRef& file, std::error_code& ec,
+                                                    pid_t tool = 0);
 
   // Gathers in `out` what the file has from `offset` on, up to `size` bytes; fewer only at its end.
   // A range that cannot be had in full is an error as a whole.
@@ -99,7 +116,7 @@ class FileSystem {
                                       std::error_code& ec) const;
 
   // The store's file system, as full.
-  [[nodiscard]] struct statvfs statistics(std::error_code& ec) const noexcept;
+  [[nodiscard]] struct statvfs statistics(std::error_code& ec) const;
 
   // What the open blobs hold.
   [[nodiscard]] BlobPool::Usage usage() const { return pool_.usage(); }
@@ -113,11 +130,13 @@ class FileSystem {
   [[nodiscard]] std::shared_ptr<const OpenLayout> open_layout(const NodeRef& file,
                                                               std::error_code& ec);
   [[nodiscard]] std::error_code read_failed(const OpenLayout::Failure& failure);
-  void blob_failed(const Digest& blob, const std::error_code& ec);
+  void blob_failed(const Digest& blob, const FileIdentity& file, const std::error_code& ec);
 
   const StoreDir& store_;
   NodeTable nodes_;
   BlobPool pool_;
+  Pins pins_;
+  VersionGuard guard_;
   BadBlobs bad_blobs_;
   OnBadBlob on_bad_blob_;
   OnStale on_stale_;

@@ -105,7 +105,7 @@ void init(void* userdata, fuse_conn_info* connection) {
 void lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
   serve_node(req, parent, [&](FileSystem& fs, const NodeRef& directory) -> std::error_code {
     std::error_code ec;
-    const NodeRef node = fs.lookup(directory, name, ec);
+    const NodeRef node = fs.lookup(directory, name, ec, fuse_req_ctx(req)->pid);
     if (ec) return ec;
     const fuse_entry_param entry = entry_of(*node);
     fuse_reply_entry(req, &entry);
@@ -214,7 +214,7 @@ void open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
   serve_node(req, ino, [&](FileSystem& fs, const NodeRef& node) -> std::error_code {
     if ((info->flags & O_ACCMODE) != O_RDONLY) return {EROFS, std::generic_category()};
     std::error_code ec;
-    auto opened = fs.open_file(node, ec);
+    auto opened = fs.open_file(node, ec, fuse_req_ctx(req)->pid);
     if (ec) return ec;
     // Content never changes under a number, and blobs may be mapped, so the kernel caches them.
     // Archives are read once and by large requests: past its cache that is twice as fast.

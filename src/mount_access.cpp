@@ -54,7 +54,7 @@ TreeOptions MountAccess::tree_options(const StoreDir& store, const Catalog& cata
   tree.uid = options_.uid;
   tree.gid = options_.gid;
   struct stat st {};
-  if (::fstat(store.fd(), &st) == 0) {
+  if (::fstat(store.folder()->get(), &st) == 0) {
     tree.store_uid = st.st_uid;
     tree.store_gid = st.st_gid;
   }

@@ -15,10 +15,13 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <thread>
+#include <utility>
 
 #include "fs/cache_notifier.h"
 #include "fs/file_system.h"
+#include "fs/live_view.h"
 #include "fs/session.h"
 #include "fs/views.h"
 #include "src/background.h"
@@ -80,23 +83,37 @@ BlobLimits blob_limits() {
   return limits;
 }
 
-// Says once, by name, what is wrong in the store; where much is, the list says the rest.
-void report(Log& log, const Catalog& catalog) {
+// What is wrong in a store, by name.
+std::set<std::pair<std::string, std::string>> wrongs_of(const Catalog& catalog) {
+  std::set<std::pair<std::string, std::string>> wrongs;
+  for (const Model& model : catalog.models()) {
+    if (!model.whole())
+      wrongs.emplace(model.shown, fmt::format("is broken: {}", model.faults.front()));
+  }
+  for (const Problem& problem : catalog.problems()) wrongs.emplace(problem.path, problem.reason);
+  return wrongs;
+}
+
+// Says once what is wrong in the store that was not wrong `before`; where much is, the list says
+// the rest.
+void report_news(Log& log, const Catalog& before, const Catalog& now) {
   constexpr std::size_t most = 20;
+  const auto known = wrongs_of(before);
   std::size_t said = 0, left = 0;
-  const auto say = [&](const std::string& subject, const std::string& fault) {
+  for (const auto& wrong : wrongs_of(now)) {
+    if (known.contains(wrong)) continue;
     if (said == most) {
       ++left;
-      return;
+      continue;
     }
     ++said;
-    log->warn("{} {}", printable(subject), fault);
-  };
-  for (const Model& model : catalog.models()) {
-    if (!model.whole()) say(model.shown, fmt::format("is broken: {}", model.faults.front()));
+    log->warn("{} {}", printable(wrong.first), wrong.second);
   }
-  for (const Problem& problem : catalog.problems()) say(problem.path, problem.reason);
   if (left > 0) log->warn("and {} more: see `ollamafs list`", left);
+}
+
+void report(Log& log, const Catalog& catalog) {
+  report_news(log, *Catalog::empty(), catalog);
 }
 
 // Of a blob file in the view that is too large to be held in memory; empty: there is none.
@@ -126,24 +143,23 @@ class Daemon {
   Daemon(const StoreChoice& choice, const MountArguments& arguments, const MountOptions& options,
          const MountAccess& access, Log& log)
       : log_{log},
+        options_{options},
+        access_{access},
         main_thread_{::pthread_self()},
         signals_{std::make_unique<SignalWatcher>(
             [this](int signal, int count) { on_signal(signal, count); })},
         store_{open_store(choice, access.outside_links(), options.follow)},
+        scanner_{store_, !options.poll},
         mountpoint_{{real_mountpoint(arguments.mountpoint), store_.path(), options.nonempty,
                      access.mountpoint_owner()},
                     log} {
-    const auto catalog = Catalog::read(store_);
+    const auto catalog = scanner_.scan();
     log_->debug("{} models, {} blobs", catalog->models().size(), catalog->blobs().size());
     report(log_, *catalog);
-    std::string note;
-    const TreeOptions tree = access.tree_options(store_, *catalog, note);
-    if (!note.empty()) log_->info("{}", note);
     file_system_ = std::make_unique<FileSystem>(
-        store_,
-        build_tree(catalog, tree, {mountpoint_.path(), store_.path(), MountAccess::by_sudo()}),
-        blob_limits(), [this](const std::string& message) { log_->error("{}", message); },
-        [this](CacheNotices notices) { notifier_->add(std::move(notices)); });
+        store_, make_tree(catalog, nullptr), blob_limits(),
+        [this](const std::string& message) { log_->error("{}", message); },
+        [this](CacheNotices notices) { notifier_->add(std::move(notices)); }, options.hold);
     SessionOptions session{store_.path().string(), access.allow_other(), arguments.debug};
     session.on_refusal = [this](BlobAccess way) {
       if (answered_) log_->warn("{} from now on", blob_access_note(way));
@@ -152,6 +168,7 @@ class Daemon {
     notifier_ = std::make_unique<CacheNotifier>(
         [this](const CacheNotice& notice) { session_->forget(notice); });
     large_blob_ = path_of_large_blob(*catalog);
+    scanned_ = catalog;
   }
 
   ~Daemon() { end(); }
@@ -161,10 +178,12 @@ class Daemon {
   // Mounts and serves until the end. Calls `ready` as soon as the mount answers.
   ExitStatus run(const std::function<void()>& ready) {
     if (stopping_) return ExitStatus::failed;
+    file_system_->pins().enable(false);
     session_->mount(mountpoint_.path());
     own_mount_.emplace(mountpoint_.path());
     mounted_ = true;
     if (stopping_) return ExitStatus::failed;  // a signal came while the mount was made
+    start_live_view();
     waiter_ = std::thread{[this, &ready] { wait_for_answer(ready); }};
     session_->run();
     end();
@@ -177,6 +196,7 @@ class Daemon {
   void wait_for_answer(const std::function<void()>& ready) noexcept try {
     // Whether the kernel takes blobs it tells only when it is given one.
     answered_ = mount_answers(mountpoint_.path(), large_blob_);
+    file_system_->pins().enable(true);
     if (!answered_) return;
     log_->info("{} shows the models of {}", printable(mountpoint_.path().string()),
                printable(store_.path().string()));
@@ -195,6 +215,7 @@ class Daemon {
     detach();
     if (session_) session_->disconnect();
     if (waiter_.joinable()) waiter_.join();
+    live_view_.reset();
     notifier_.reset();
     session_.reset();
   }
@@ -230,18 +251,49 @@ class Daemon {
     stop();
   }
 
+  // From the beginning, and then from the live view's thread.
+  std::shared_ptr<const Tree> make_tree(std::shared_ptr<const Catalog> catalog,
+                                        const Tree* previous) {
+    std::string note;
+    const TreeOptions tree = access_.tree_options(store_, *catalog, note);
+    if (!note.empty() && note != access_note_) log_->info("{}", note);
+    access_note_ = note;
+    return build_tree(std::move(catalog), tree,
+                      {mountpoint_.path(), store_.path(), MountAccess::by_sudo()}, previous);
+  }
+
+  void start_live_view() {
+    LiveView::Options live;
+    if (options_.poll) live.poll = *options_.poll;
+    LiveView::Calls calls;
+    calls.make_tree = [this](std::shared_ptr<const Catalog> catalog, const Tree* previous) {
+      return make_tree(std::move(catalog), previous);
+    };
+    calls.changed = [this](const Catalog& before, const Catalog& now) {
+      report_news(log_, before, now);
+    };
+    calls.note = [this](const std::string& text) { log_->warn("{}", text); };
+    live_view_ = std::make_unique<LiveView>(scanner_, *file_system_, scanned_, calls, live);
+  }
+
   Log& log_;
+  const MountOptions& options_;
+  const MountAccess& access_;
+  std::string access_note_;  // as it was said last
   pthread_t main_thread_;
   std::atomic<bool> stopping_ = false;  // a signal came
   std::atomic<bool> mounted_ = false;
   std::atomic<bool> answered_ = false;
   std::unique_ptr<SignalWatcher> signals_;
   StoreDir store_;
+  StoreScanner scanner_;
   MountPoint mountpoint_;
-  fs::path large_blob_;  // below the mount point; empty: there is none
+  std::shared_ptr<const Catalog> scanned_;  // first
+  fs::path large_blob_;                     // below the mount point; empty: there is none
   std::unique_ptr<FileSystem> file_system_;
   std::unique_ptr<Session> session_;
   std::unique_ptr<CacheNotifier> notifier_;
+  std::unique_ptr<LiveView> live_view_;
   std::optional<OwnMount> own_mount_;
   std::thread waiter_;
 };

@@ -48,6 +48,16 @@ std::uint32_t id_of(std::string_view option, const std::string& value, ByName&& 
   refuse(fmt::format("-o {}={}: neither a number nor a known name", option, printable(value)));
 }
 
+std::chrono::seconds seconds(std::string_view option, const std::string& value, unsigned least) {
+  constexpr unsigned most = 86'400;
+  unsigned number = 0;
+  const auto [end, ec] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (ec == std::errc{} && end == value.data() + value.size() && number >= least && number <= most)
+    return std::chrono::seconds{number};
+  refuse(fmt::format("-o {}={}: not a number of seconds from {} to {}", option, printable(value),
+                     least, most));
+}
+
 const uid_t* user_id(const char* name) {
   const passwd* entry = ::getpwnam(name);
   return entry ? &entry->pw_uid : nullptr;
@@ -81,6 +91,10 @@ void apply(MountOptions& options, const std::string& word) {
     options.gid = id_of(name, value, group_id);
   } else if (has_value("follow")) {
     options.follow.push_back(follow_directory("-o follow=", value));
+  } else if (has_value("poll")) {
+    options.poll = seconds(name, value, 1);
+  } else if (has_value("hold")) {
+    options.hold = seconds(name, value, 0);
   } else if (std::ranges::find(kNever, word) != kNever.end()) {
     refuse(fmt::format("-o {}: the view is always ro,nosuid,nodev,noexec", word));
   } else if (std::ranges::find(kAlways, word) == kAlways.end()) {

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -16,6 +17,8 @@ struct MountOptions {
   std::optional<uid_t> uid;
   std::optional<gid_t> gid;
   std::vector<std::filesystem::path> follow;  // real paths of directories
+  std::optional<std::chrono::seconds> poll;  // how often to look for changes; else they are watched
+  std::chrono::seconds hold{60};  // how long a model stays as it is after its last file was closed
 };
 
 // Reads the arguments of all `-o`, each a list separated by commas; a comma or backslash in a value

@@ -30,7 +30,7 @@ class Survey {
  public:
   Survey(const StoreDir& store, StoreAudience& out) : store_{store}, out_{out} {
     struct stat st {};
-    if (::fstat(store.fd(), &st) != 0) {
+    if (::fstat(store.folder()->get(), &st) != 0) {
       throw std::system_error{errno, std::generic_category(), store.path().string()};
     }
     out_.uid = st.st_uid;

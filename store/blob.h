@@ -21,6 +21,8 @@ struct Blob {
   bool outside = false;  // a symlink led out of the store
 
   [[nodiscard]] bool good() const noexcept { return !error; }
+
+  bool operator==(const Blob&) const = default;
 };
 
 // Looks at the file of the blob `digest` without opening it: good is a regular file that this

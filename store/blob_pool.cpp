@@ -159,7 +159,10 @@ BlobPool::BlobPool(const StoreDir& store, BlobLimits limits)
 
 std::shared_ptr<const OpenBlob> BlobPool::open(const Blob& blob, std::error_code& ec) {
   ec.clear();
-  if (auto known = ledger_->find(blob.digest, blob.identity)) return known;
+  if (auto known = ledger_->find(blob.digest, blob.identity)) {
+    ec = known->check();
+    return ec ? nullptr : known;
+  }
   // Opened without a lock: others need not wait for this disk. Of two who open the same blob at
   // once the second takes the first one's.
   const auto opened = std::make_shared<OpenBlob>(blob, ledger_);

@@ -81,7 +81,7 @@ class BlobPool {
   BlobPool(const StoreDir& store, BlobLimits limits);
 
   // Opens a good blob. `ec` is EIO if the file is not the one that the catalog saw (another inode
-  // or size), or what the kernel says.
+  // or size) or not what it was when it was opened, or what the kernel says.
   [[nodiscard]] std::shared_ptr<const OpenBlob> open(const Blob& blob, std::error_code& ec);
 
   // Whether a good blob still is the file that the catalog saw, of the size it had: the one that is

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -33,7 +34,11 @@ struct Model {
   std::vector<std::string> faults{};   // printable sentences; empty: the model is whole
 
   [[nodiscard]] bool whole() const noexcept { return faults.empty(); }
+
+  bool operator==(const Model& other) const noexcept;
 };
+
+class TagReader;
 
 // All that a store holds at one moment. Immutable, so it may be shared between threads.
 class Catalog {
@@ -42,6 +47,23 @@ class Catalog {
   // be listed at all, or if this process lacks descriptors or memory to read all of it; anything
   // less is a fault of a model or a problem of the store.
   [[nodiscard]] static std::shared_ptr<const Catalog> read(const StoreDir& store);
+
+  // The same, of a store that is read again and again: `reader` remembers its manifests, and
+  // `on_directory` is called with each directory of its trees before that is read.
+  [[nodiscard]] static std::shared_ptr<const Catalog> read(
+      const StoreDir& store, TagReader& reader, const std::function<void(int)>& on_directory);
+
+  // What a store holds that is not there.
+  [[nodiscard]] static std::shared_ptr<const Catalog> empty();
+
+  // `now`, but with some of the models of `before`, which keep the place they have there and the
+  // blobs that they need: `kept` are indexes into before.models(), ascending.
+  [[nodiscard]] static std::shared_ptr<const Catalog> keep(const Catalog& now,
+                                                           const Catalog& before,
+                                                           std::span<const std::uint32_t> kept);
+
+  // Whether both show the same.
+  [[nodiscard]] bool operator==(const Catalog& other) const noexcept;
 
   [[nodiscard]] std::span<const Model> models() const noexcept { return models_; }  // by view_name
   [[nodiscard]] std::span<const Blob> blobs() const noexcept { return blobs_; }     // by digest
@@ -56,6 +78,7 @@ class Catalog {
  private:
   friend class CatalogBuilder;
   Catalog() = default;
+  void index_users();
 
   std::vector<Model> models_;
   std::vector<Blob> blobs_;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <numeric>
 #include <optional>
 #include <unordered_map>
 #include <utility>
@@ -20,14 +19,18 @@ namespace ollamafs {
 // Reads a store into a Catalog: the tags of both trees, what each leads to, every blob once.
 class CatalogBuilder {
  public:
-  explicit CatalogBuilder(const StoreDir& store) : store_{store}, reader_{store} {}
+  CatalogBuilder(const StoreDir& store, TagReader& reader,
+                 const std::function<void(int)>& on_directory)
+      : store_{store}, reader_{reader}, on_directory_{on_directory} {}
 
   std::shared_ptr<const Catalog> build() && {
+    reader_.begin();
     for (auto& [name, tags] : tags_by_name()) add_models(tags);
+    reader_.end();
     assign_shown_names(out_->models_, out_->problems_);
     std::ranges::sort(out_->models_, {}, &Model::view_name);
     sort_blobs();
-    index_users();
+    out_->index_users();
     report_followed_links();
     std::ranges::stable_sort(out_->problems_, {}, &Problem::path);
     return std::move(out_);
@@ -45,7 +48,7 @@ class CatalogBuilder {
     std::map<std::string, Tags> by_name;
     for (const TreeKind tree : {TreeKind::v1, TreeKind::v2}) {
       refuse_unlistable(tree_folder(tree));
-      TagListing listing = list_tags(store_, tree);
+      TagListing listing = list_tags(store_, tree, on_directory_);
       std::ranges::move(listing.problems, std::back_inserter(out_->problems_));
       if (tree == TreeKind::v2) v2_is_complete_ = listing.complete;
       for (Tag& tag : listing.tags) {
@@ -108,6 +111,7 @@ class CatalogBuilder {
   void add_model(const Tag& tag, TagResult result) {
     Model model{.name = tag.name, .tag_path = tag.path};
     if (auto* failure = std::get_if<TagFailure>(&result)) {
+      if (failure->pending) return;
       if (!failure->blob) {
         problem(tag.path, std::move(failure->reason));
         return;
@@ -196,20 +200,6 @@ class CatalogBuilder {
     }
   }
 
-  void index_users() {
-    auto& start = out_->users_start_;
-    start.assign(out_->blobs_.size() + 1, 0);
-    for (const Model& model : out_->models_) {
-      for (const std::uint32_t blob : model.blobs) ++start[blob + 1];
-    }
-    std::partial_sum(start.begin(), start.end(), start.begin());
-    out_->users_.resize(start.back());
-    std::vector<std::uint32_t> next{start.begin(), start.end() - 1};
-    for (std::uint32_t i = 0; i < out_->models_.size(); ++i) {
-      for (const std::uint32_t blob : out_->models_[i].blobs) out_->users_[next[blob]++] = i;
-    }
-  }
-
   // ---- links that were followed out of the store: said once ----
 
   void followed_link(const std::string& path) {
@@ -229,7 +219,8 @@ class CatalogBuilder {
   }
 
   const StoreDir& store_;
-  TagReader reader_;
+  TagReader& reader_;
+  const std::function<void(int)>& on_directory_;
   std::shared_ptr<Catalog> out_{new Catalog};
   std::unordered_map<Digest, std::uint32_t> blob_indexes_;
   bool v2_is_complete_ = true;
@@ -238,7 +229,13 @@ class CatalogBuilder {
 };
 
 std::shared_ptr<const Catalog> Catalog::read(const StoreDir& store) {
-  return CatalogBuilder{store}.build();
+  TagReader reader{store};
+  return read(store, reader, [](int) {});
+}
+
+std::shared_ptr<const Catalog> Catalog::read(const StoreDir& store, TagReader& reader,
+                                             const std::function<void(int)>& on_directory) {
+  return CatalogBuilder{store, reader, on_directory}.build();
 }
 
 }  // namespace ollamafs

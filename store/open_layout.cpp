@@ -27,7 +27,7 @@ std::optional<OpenLayout::Failure> OpenLayout::read(char* out, std::size_t size,
         if (segment.is_generated()) {
           std::memcpy(out, layout_.generated().data() + source, length);
         } else if (const auto ec = blobs_[segment.blob]->read(out, length, source)) {
-          failure = {ec, blobs_[segment.blob]->digest()};
+          failure = {ec, blobs_[segment.blob]->digest(), blobs_[segment.blob]->identity()};
         }
         out += length;
       });
@@ -46,7 +46,7 @@ std::optional<OpenLayout::Failure> OpenLayout::gather(Gathered& out, MapWindow& 
         if (segment.is_generated()) {
           out.add(layout_.generated().data() + source, length);
         } else if (const auto ec = out.add(*blobs_[segment.blob], window, length, source)) {
-          failure = {ec, blobs_[segment.blob]->digest()};
+          failure = {ec, blobs_[segment.blob]->digest(), blobs_[segment.blob]->identity()};
         }
       });
   return failure;
@@ -63,7 +63,7 @@ void OpenLayout::prefetch(std::uint64_t offset, std::uint64_t size) const noexce
 std::vector<OpenLayout::Failure> OpenLayout::check() const {
   std::vector<Failure> failures;
   for (const auto& blob : blobs_) {
-    if (const auto ec = blob->check()) failures.push_back({ec, blob->digest()});
+    if (const auto ec = blob->check()) failures.push_back({ec, blob->digest(), blob->identity()});
   }
   return failures;
 }

@@ -35,6 +35,7 @@ class OpenLayout {
   struct Failure {
     std::error_code error;
     Digest blob;
+    FileIdentity file;  // that was read from
   };
 
   // Copies the `size` bytes from `offset` on to `out`; the range must lie within the file. All of

@@ -5,6 +5,8 @@
 
 #include <cerrno>
 
+#include "store/file_identity.h"
+
 namespace ollamafs {
 
 std::size_t read_fully(int fd, char* buffer, std::size_t size, std::uint64_t offset,
@@ -27,13 +29,19 @@ std::size_t read_fully(int fd, char* buffer, std::size_t size, std::uint64_t off
 FileContent read_file(const StoreDir& store, const std::string& relative, std::uint64_t limit,
                       std::error_code& ec) {
   const StoreDir::Opened file = store.open_file(relative, ec);
-  if (ec) return {};
+  return ec ? FileContent{} : read_file(file, limit, nullptr, ec);
+}
+
+FileContent read_file(const StoreDir::Opened& file, std::uint64_t limit, const FileIdentity* known,
+                      std::error_code& ec) {
+  ec.clear();
   FileContent content;
   content.outside = file.outside;
   if (::fstat(file.fd.get(), &content.st) != 0) {
     ec = {errno, std::generic_category()};
     return {};
   }
+  if (known && *known == FileIdentity::of(content.st)) return content;
   const auto size = static_cast<std::uint64_t>(content.st.st_size);
   if (size > limit) {
     ec = std::make_error_code(std::errc::file_too_large);

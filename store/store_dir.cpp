@@ -34,14 +34,45 @@ int open_beneath(int directory, const char* relative, int flags) noexcept {
 }  // namespace
 
 StoreDir::StoreDir(const fs::path& path, OutsideLinks outside, const std::vector<fs::path>& follow)
-    : outside_{outside} {
-  root_ = UniqueFd{::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
-  if (!root_) throw std::system_error{last_error(), path.string()};
-  path_ = path_of_fd(root_.get());
-  if (path_.empty()) {  // without it nothing could be judged to lie in the store
+    : given_{fs::absolute(path)}, outside_{outside} {
+  std::error_code ec;
+  current_->root = open_root(given_, ec);
+  if (ec) throw std::system_error{ec, path.string()};
+  path_ = current_->root->path;
+  for (const fs::path& directory : follow) follow_.push_back(fs::canonical(directory));
+}
+
+std::shared_ptr<const StoreDir::Root> StoreDir::open_root(const fs::path& path,
+                                                          std::error_code& ec) {
+  ec.clear();
+  UniqueFd fd{::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
+  if (!fd) {
+    ec = last_error();
+    return nullptr;
+  }
+  fs::path real = path_of_fd(fd.get());
+  if (real.empty()) {  // without it nothing could be judged to lie in the store
     throw std::system_error{ENOENT, std::generic_category(), "/proc/self/fd"};
   }
-  for (const fs::path& directory : follow) follow_.push_back(fs::canonical(directory));
+  return std::make_shared<const Root>(Root{std::move(real), std::move(fd)});
+}
+
+void StoreDir::reopen(std::error_code& ec) {
+  auto root = open_root(given_, ec);
+  if (ec) return;
+  const std::scoped_lock lock{current_->mutex};
+  current_->root.swap(root);  // the old one goes behind the lock
+}
+
+std::shared_ptr<const StoreDir::Root> StoreDir::root() const noexcept {
+  const std::scoped_lock lock{current_->mutex};
+  return current_->root;
+}
+
+std::shared_ptr<const UniqueFd> StoreDir::folder() const {
+  auto root = this->root();
+  const UniqueFd* const fd = &root->fd;
+  return {std::move(root), fd};
 }
 
 StoreDir::Opened StoreDir::resolve(const std::string& relative,
@@ -57,11 +88,12 @@ StoreDir::Opened StoreDir::resolve_entry(const std::string& relative,
 StoreDir::Opened StoreDir::open_path(const std::string& relative, int flags,
                                      std::error_code& ec) const noexcept {
   ec.clear();
-  UniqueFd fd{open_beneath(root_.get(), relative.c_str(), flags)};
+  const auto root = this->root();
+  UniqueFd fd{open_beneath(root->fd.get(), relative.c_str(), flags)};
   if (fd) return {std::move(fd)};
   // EXDEV: a link leaves the folder or is absolute. ENOSYS, EPERM: a sandbox without openat2.
   if (errno == EXDEV || errno == ENOSYS || errno == EPERM) {
-    return open_path_outside(relative, flags, ec);
+    return open_path_outside(*root, relative, flags, ec);
   }
   ec = last_error();
   return {};
@@ -69,15 +101,16 @@ StoreDir::Opened StoreDir::open_path(const std::string& relative, int flags,
 
 // Resolves without confinement and then judges the place that was reached, by the descriptor: what
 // was judged is what is read.
-StoreDir::Opened StoreDir::open_path_outside(const std::string& relative, int flags,
-                                             std::error_code& ec) const noexcept try {
-  UniqueFd fd{::openat(root_.get(), relative.c_str(), flags)};
+StoreDir::Opened StoreDir::open_path_outside(const Root& root, const std::string& relative,
+                                             int flags, std::error_code& ec) const noexcept try {
+  UniqueFd fd{::openat(root.fd.get(), relative.c_str(), flags)};
   if (!fd) {
     ec = last_error();
     return {};
   }
   const fs::path target = path_of_fd(fd.get());
-  if (!target.empty() && (is_beneath(target, path_) || may_follow(target))) return {std::move(fd)};
+  if (!target.empty() && (is_beneath(target, root.path) || may_follow(target)))
+    return {std::move(fd)};
   if (outside_ == OutsideLinks::refuse) {
     ec = {EXDEV, std::generic_category()};
     return {};

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -20,6 +22,8 @@ enum class OutsideLinks {
 // folder's own descriptor, and a symlink that leaves the folder is followed only into the
 // directories that were named for it, or where OutsideLinks says so.
 //
+// The path decides which folder that is: reopen() follows it.
+//
 // Safe to use from several threads.
 class StoreDir {
  public:
@@ -28,11 +32,17 @@ class StoreDir {
   StoreDir(const std::filesystem::path& path, OutsideLinks outside,
            const std::vector<std::filesystem::path>& follow = {});
 
-  // The real path of the folder: absolute, no symlinks.
+  // Opens what is at the path by now. `ec` is what the kernel says; then what was open stays so.
+  void reopen(std::error_code& ec);
+
+  // The real path of the folder when it was first opened: absolute, no symlinks.
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
 
+  // The path that was given, absolute: the one that reopen() follows.
+  [[nodiscard]] const std::filesystem::path& given_path() const noexcept { return given_; }
+
   // A descriptor of the folder itself, for fstat and fstatvfs.
-  [[nodiscard]] int fd() const noexcept { return root_.get(); }
+  [[nodiscard]] std::shared_ptr<const UniqueFd> folder() const;
 
   // A descriptor, and whether a symlink led out of the store on the way to it.
   struct Opened {
@@ -57,14 +67,28 @@ class StoreDir {
                                       std::error_code& ec) const noexcept;
 
  private:
+  struct Root {
+    std::filesystem::path path;  // real
+    UniqueFd fd;
+  };
+  struct Current {
+    std::mutex mutex;
+    std::shared_ptr<const Root> root;
+  };
+
   [[nodiscard]] Opened open_path(const std::string& relative, int flags,
                                  std::error_code& ec) const noexcept;
-  [[nodiscard]] Opened open_path_outside(const std::string& relative, int flags,
+  [[nodiscard]] Opened open_path_outside(const Root& root, const std::string& relative, int flags,
                                          std::error_code& ec) const noexcept;
   [[nodiscard]] bool may_follow(const std::filesystem::path& target) const noexcept;
 
+  [[nodiscard]] static std::shared_ptr<const Root> open_root(const std::filesystem::path& path,
+                                                             std::error_code& ec);
+  [[nodiscard]] std::shared_ptr<const Root> root() const noexcept;
+
+  std::filesystem::path given_;
   std::filesystem::path path_;
-  UniqueFd root_;
+  std::unique_ptr<Current> current_ = std::make_unique<Current>();
   OutsideLinks outside_;
   std::vector<std::filesystem::path> follow_;  // real paths
 };

@@ -4,8 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <climits>
+#include <ctime>
 #include <string_view>
 #include <utility>
 
@@ -34,6 +37,20 @@ std::optional<Digest> blob_behind(int link_fd) {
     name.remove_prefix(slash + 1);
   }
   return Digest::parse(name);
+}
+
+// The kernel's clock for files goes by ticks of up to 10 ms: two writes in one look the same.
+constexpr std::chrono::milliseconds kTick{100};
+
+// How long a writer may take for one manifest.
+constexpr std::chrono::milliseconds kPatience{2000};
+
+// Whether a time is longer ago than that. One from the future is.
+bool is_older(std::int64_t time_ns, std::chrono::milliseconds age) noexcept {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  const std::int64_t since = now.tv_sec * std::int64_t{1'000'000'000} + now.tv_nsec - time_ns;
+  return since < 0 || since > std::chrono::nanoseconds{age}.count();
 }
 
 bool are_one_file(int a, int b) noexcept {
@@ -80,39 +97,79 @@ TagResult TagReader::read_link(const Tag& tag, int link_fd) {
   return read_blob(*digest);
 }
 
-TagResult TagReader::read_plain(const Tag& tag) try {
-  std::error_code ec;
-  FileContent file = read_file(store_, tag.path, kMaxManifestBytes, ec);
-  refuse_shortage(store_, tag.path, ec);
-  if (ec == std::errc::file_too_large) {
-    return TagFailure{{},
-                      fmt::format("is larger than {} bytes, the most that a manifest may have",
-                                  kMaxManifestBytes)};
-  }
-  if (ec) return TagFailure{{}, open_failure(ec)};
-  return tag_file(std::move(file));
-} catch (const ManifestError& error) {
-  return TagFailure{{}, fmt::format("is not a manifest: it {}", error.what())};
+TagResult TagReader::read_plain(const Tag& tag) {
+  return read_manifest(tag.path, nullptr);
 }
 
-TagResult TagReader::read_blob(const Digest& digest) try {
-  if (const auto known = blobs_.find(digest); known != blobs_.end()) return known->second;
-  const std::string name = digest.blob_name();
+TagResult TagReader::read_blob(const Digest& digest) {
+  return read_manifest(digest.blob_path(), &digest);
+}
+
+void TagReader::begin() {
+  has_pending_ = false;
+  for (auto& [path, known] : known_) known.used = false;
+}
+
+void TagReader::end() {
+  std::erase_if(known_, [](const auto& entry) { return !entry.second.used; });
+}
+
+// The manifest in the file `path`, which must be that of the blob `digest` if there is one.
+TagResult TagReader::read_manifest(const std::string& path, const Digest* digest) {
+  const auto failure = [&](std::string reason, const std::error_code& ec) {
+    return TagFailure{digest ? std::optional{*digest} : std::nullopt, std::move(reason),
+                      digest && ec == std::errc::no_such_file_or_directory};
+  };
+  const auto it = known_.find(path);
+  // What this scan has read once it does not read twice.
+  const bool known = it != known_.end() && (it->second.settled || it->second.used);
   std::error_code ec;
-  FileContent file = read_file(store_, digest.blob_path(), kMaxManifestBytes, ec);
-  refuse_shortage(store_, digest.blob_path(), ec);
-  if (ec) {
-    return TagFailure{digest, fmt::format("manifest blob {} {}", name, open_failure(ec)),
-                      ec == std::errc::no_such_file_or_directory};
+  const StoreDir::Opened file = store_.open_file(path, ec);
+  FileContent content;
+  if (!ec) content = read_file(file, kMaxManifestBytes, known ? &it->second.identity : nullptr, ec);
+  refuse_shortage(store_, path, ec);
+  if (!ec && known && it->second.identity == FileIdentity::of(content.st)) {
+    it->second.used = true;
+    return it->second.file;
   }
-  if (Digest::of(file.bytes) != digest) {
-    return TagFailure{digest,
-                      fmt::format("manifest blob {} is damaged: its SHA-256 is another", name)};
+  if (!ec) return parse(path, digest, std::move(content));
+  if (digest)
+    return failure(fmt::format("manifest blob {} {}", digest->blob_name(), open_failure(ec)), ec);
+  if (ec == std::errc::file_too_large) {
+    return failure(fmt::format("is larger than {} bytes, the most that a manifest may have",
+                               kMaxManifestBytes),
+                   ec);
   }
-  return blobs_.emplace(digest, tag_file(std::move(file))).first->second;
-} catch (const ManifestError& error) {
-  return TagFailure{digest, fmt::format("manifest blob {} is no manifest: it {}",
-                                        digest.blob_name(), error.what())};
+  return failure(open_failure(ec), ec);
+}
+
+TagResult TagReader::parse(const std::string& path, const Digest* digest, FileContent content) {
+  const FileIdentity identity = FileIdentity::of(content.st);
+  TagFailure failure{digest ? std::optional{*digest} : std::nullopt, {}};
+  try {
+    if (!digest || Digest::of(content.bytes) == *digest) {
+      Known& known =
+          known_[path] = {identity, is_older(std::max(identity.mtime_ns, identity.ctime_ns), kTick),
+                          tag_file(std::move(content)), true};
+      return known.file;
+    }
+    failure.reason =
+        fmt::format("manifest blob {} is damaged: its SHA-256 is another", digest->blob_name());
+  } catch (const ManifestError& error) {
+    failure.reason = digest ? fmt::format("manifest blob {} is no manifest: it {}",
+                                          digest->blob_name(), error.what())
+                            : fmt::format("is not a manifest: it {}", error.what());
+  }
+  // Blobs get their names when they are complete.
+  if (digest || !patient_ || is_older(identity.mtime_ns, kPatience)) return failure;
+  has_pending_ = true;
+  if (const auto it = known_.find(path); it != known_.end()) {
+    it->second.used = true;
+    it->second.settled = false;
+    return it->second.file;
+  }
+  failure.pending = true;
+  return failure;
 }
 
 }  // namespace ollamafs

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <variant>
 
+#include "store/file_identity.h"
 #include "store/read_file.h"
 #include "store/store_dir.h"
 #include "store/stored_manifest.h"
@@ -40,15 +41,28 @@ struct TagFailure {
   std::optional<Digest> blob;
   std::string reason;    // one printable line
   bool missing = false;  // the blob is not there: the v1 tree may have the model
+  bool pending = false;  // somebody is writing the file, it seems: it should be read again
 };
 
 using TagResult = std::variant<TagFile, TagFailure>;
 
-// Reads manifests from one store. Tags that lead to the same manifest blob share its content.
-// Not for use from several threads at once.
+// Reads manifests from one store, and remembers them: a file is read again when it has changed.
+// Tags that lead to the same manifest blob share its content. Not for use from several threads at
+// once.
 class TagReader {
  public:
-  explicit TagReader(const StoreDir& store) : store_{store} {}
+  // Servers before 0.40 do not write manifests atomically (ollama-store.md §5). With `patient`, a
+  // file that makes no sense and was written to just now counts as what it was before, or is
+  // TagFailure::pending.
+  explicit TagReader(const StoreDir& store, bool patient = false)
+      : store_{store}, patient_{patient} {}
+
+  // To be called before and after all tags are read: what is not read between the two is forgotten.
+  void begin();
+  void end();
+
+  // True if since begin() a file was not taken for what it is, because it is being written.
+  [[nodiscard]] bool has_pending() const noexcept { return has_pending_; }
 
   // Reads a tag by the rules of its tree (ollama-store.md §3): a regular file holds the manifest; a
   // symlink must lead to the manifest's own blob in this store, and the blob must hash to its name.
@@ -63,8 +77,21 @@ class TagReader {
   [[nodiscard]] TagResult read_link(const Tag& tag, int link_fd);
   [[nodiscard]] TagResult read_plain(const Tag& tag);
 
+  // A file as it was when it was read last.
+  struct Known {
+    FileIdentity identity;
+    bool settled = false;  // its times tell it from what it is after another write
+    TagFile file;
+    bool used = false;
+  };
+
+  [[nodiscard]] TagResult read_manifest(const std::string& path, const Digest* digest);
+  [[nodiscard]] TagResult parse(const std::string& path, const Digest* digest, FileContent content);
+
   const StoreDir& store_;
-  std::unordered_map<Digest, TagFile> blobs_;  // manifest blobs read so far
+  bool patient_;
+  bool has_pending_ = false;
+  std::unordered_map<std::string, Known> known_;  // by path below the store
 };
 
 }  // namespace ollamafs

@@ -63,7 +63,8 @@ bool is_temporary(std::string_view name) noexcept {
 
 class Walk {
  public:
-  Walk(const StoreDir& store, TreeKind kind) : store_{store}, kind_{kind} {}
+  Walk(const StoreDir& store, TreeKind kind, const std::function<void(int)>& on_directory)
+      : store_{store}, kind_{kind}, on_directory_{on_directory} {}
 
   TagListing run() && {
     const std::string root = tree_folder(kind_);
@@ -82,6 +83,7 @@ class Walk {
   void descend(const std::string& path, std::size_t level) {
     std::error_code ec;
     StoreDir::Opened directory = store_.open_directory(path, ec);
+    if (!ec) on_directory_(directory.fd.get());
     const std::vector<Entry> entries =
         ec ? std::vector<Entry>{} : entries_of(std::move(directory.fd), ec);
     refuse_shortage(store_, path, ec);
@@ -144,6 +146,7 @@ class Walk {
 
   const StoreDir& store_;
   TreeKind kind_;
+  const std::function<void(int)>& on_directory_;
   std::array<std::string, kLevels> parts_;
   TagListing listing_;
 };
@@ -154,8 +157,9 @@ const char* tree_folder(TreeKind kind) noexcept {
   return kind == TreeKind::v1 ? "manifests" : "manifests-v2";
 }
 
-TagListing list_tags(const StoreDir& store, TreeKind kind) {
-  return Walk{store, kind}.run();
+TagListing list_tags(const StoreDir& store, TreeKind kind,
+                     const std::function<void(int directory)>& on_directory) {
+  return Walk{store, kind, on_directory}.run();
 }
 
 }  // namespace ollamafs

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,9 @@ struct TagListing {
 // Ollama's grammar, directories that cannot be read. Temporary files of a running server are passed
 // over, and so are the shadow tags that GGUF conversion leaves behind. A tree that is not there has
 // no tags. Throws std::system_error if this process lacks descriptors or memory.
-[[nodiscard]] TagListing list_tags(const StoreDir& store, TreeKind kind);
+// `on_directory` is called with a descriptor of each directory before it is read.
+[[nodiscard]] TagListing list_tags(
+    const StoreDir& store, TreeKind kind,
+    const std::function<void(int directory)>& on_directory = [](int) {});
 
 }  // namespace ollamafs

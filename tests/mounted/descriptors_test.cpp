@@ -81,7 +81,7 @@ class Descriptors : public ::testing::Test {
   }
 
   static Mount::Options limited_to(unsigned descriptors) {
-    return {.run = {.descriptors = descriptors}};
+    return {.arguments = {"-o", "hold=0"}, .run = {.descriptors = descriptors}};
   }
 
   static fs::path archive(const Mount& mount) { return mount / "archives/tensors+latest.tar"; }

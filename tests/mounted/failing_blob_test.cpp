@@ -23,6 +23,10 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
+// As where changes cannot be seen, long before it is looked for them: what these tests are about is
+// found by reading alone.
+const Mount::Options kUnwatched{.arguments = {"-o", "poll=86400"}};
+
 // ---- before it is read ----
 
 class ABlobThatFails : public ::testing::Test {
@@ -43,7 +47,7 @@ class ABlobThatFailsIn : public ABlobThatFails, public ::testing::WithParamInter
 
 TEST_P(ABlobThatFailsIn, AToolKeepsTheManifestFromIt) {
   const SshServer server;
-  Mount mount{store.builder.root()};
+  Mount mount{store.builder.root(), kUnwatched};
   ASSERT_EQ(attribute(mount / "models/bad/one+v1", "state"), "whole");
   fs::resize_file(store.blob(), fs::file_size(store.blob()) - 1);
   const Result result = copy(GetParam(), mount / "models", dir / "copy", server.config());
@@ -57,14 +61,14 @@ INSTANTIATE_TEST_SUITE_P(, ABlobThatFailsIn, ::testing::ValuesIn(kTools),
                          [](const auto& test) { return test.param.name; });
 
 TEST_F(ABlobThatFails, IsOneThatWasRemoved) {
-  Mount mount{store.builder.root()};
+  Mount mount{store.builder.root(), kUnwatched};
   fs::remove(store.blob());
   EXPECT_EQ(opening_fails_with(mount / "models/bad/one+v1/blobs" / store.blob().filename()), EIO);
   expect_broken_from_now_on(mount);
 }
 
 TEST_F(ABlobThatFails, IsOneThatIsAnotherFileNow) {
-  Mount mount{store.builder.root()};
+  Mount mount{store.builder.root(), kUnwatched};
   write_file(dir / "new", read_file(store.blob()));
   fs::rename(dir / "new", store.blob());
   EXPECT_EQ(opening_fails_with(mount / "models/bad/one+v1/blobs" / store.blob().filename()), EIO);
@@ -73,7 +77,7 @@ TEST_F(ABlobThatFails, IsOneThatIsAnotherFileNow) {
 
 TEST_F(ABlobThatFails, BreaksAllWhoNameIt) {
   const fs::path shared = store.path_of(store.bad.layers[1]);
-  Mount mount{store.builder.root()};
+  Mount mount{store.builder.root(), kUnwatched};
   fs::resize_file(shared, 1);
   EXPECT_EQ(opening_fails_with(mount / "archives/good+v1.tar"), EIO);
   expect_broken(mount, "could not be read", shared.filename().string());
@@ -96,7 +100,7 @@ class ABlobThatFailsWhileItIsRead : public ABlobThatFails {
 
   // $1: the model's directory; $2: where the copy goes; $3: the blob
   void expect_failure_of(const std::string& line) {
-    Mount mount{store.builder.root()};
+    Mount mount{store.builder.root(), kUnwatched};
     const Result result =
         run({"bash", "-o", "pipefail", "-c", line, "copy", (mount / "models/bad/one+v1").string(),
              (dir / "copy").string(), store.blob().string()});

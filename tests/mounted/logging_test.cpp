@@ -24,6 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -92,19 +93,22 @@ TEST_F(Logging, GoesToTheSystemsLogAndSaysNothingAboutRequests) {
   for (int i = 0; i < 3; ++i) {
     EXPECT_NE(run({"cat", weights_in(place.path()).string()}).status, 0);
   }
-  const Words lines = log.lines();
+  Words lines = log.lines();
+  // That the store has changed may be said too.
+  std::erase_if(lines, [](const std::string& line) { return line.find("error: ") == line.npos; });
   ASSERT_THAT(lines, SizeIs(1));  // said once
   EXPECT_THAT(lines[0],
               AllOf(HasSubstr("ollamafs[" + pid + "]: error: "), HasSubstr(weights().blob_name())));
 
   ::kill(place.daemon(), SIGTERM);
   EXPECT_TRUE(eventually([&] { return place.daemons().empty(); }));
-  EXPECT_THAT(log.lines(), ElementsAre(HasSubstr("unmounting")));
+  lines = log.lines();
+  EXPECT_THAT(lines, Contains(HasSubstr("unmounting")));
 }
 
 TEST_F(Logging, InTheForegroundGoesToStderrAndSaysNothingAboutRequests) {
   write_many_models(store_, 200);
-  const Mount mount{store_.root()};
+  const Mount mount{store_.root(), {.arguments = {"-o", "poll=86400"}}};
   const std::string start = mount.log();
   EXPECT_GT(read_all(mount.path()), 1000u);
   EXPECT_EQ(mount.log(), start);

@@ -75,7 +75,7 @@ TEST_F(Passthrough, ServesManyOpensOfOneBlobByManyNames) {
   ManifestSpec also = model_;
   also.layers.push_back(store_.layer(kSystemType, "You are another."));
   store_.v1("other:a", also);
-  Mount mount{store_.root()};
+  Mount mount{store_.root(), {.arguments = {"-o", "hold=0"}}};
   const std::string expected = bytes();
   const fs::path other = mount / "models/other+a/blobs" / weights().blob_name();
   const fs::path fds = "/proc/" + std::to_string(mount.daemon().pid()) + "/fd";

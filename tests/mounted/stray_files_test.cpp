@@ -122,6 +122,9 @@ class AStoreWith : public ::testing::TestWithParam<Stray> {
   AStoreWith() {
     store.v1("good:v1", good);
     GetParam().make(store);
+    // Not of this moment, in which somebody could still be writing.
+    must({"find", store.root().string(), "-type", "f", "-exec", "touch", "-d", "2024-01-01", "{}",
+          "+"});
   }
 
   TempDir dir;

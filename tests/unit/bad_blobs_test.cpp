@@ -61,7 +61,7 @@ TEST(BadBlobs, BreakEveryModelThatNamesThem) {
   const Model one = model_with({"a", "shared"}), two = model_with({"shared"}),
               other = model_with({"b"});
   EXPECT_FALSE(bad.fault_of(one));
-  EXPECT_TRUE(bad.add(Digest::of("shared"), Cause::damage, "disk on fire"));
+  EXPECT_TRUE(bad.add(Digest::of("shared"), FileIdentity{}, Cause::damage, "disk on fire"));
   for (const Model& model : {one, two}) {
     EXPECT_THAT(bad.fault_of(model).value(),
                 AllOf(HasSubstr(Digest::of("shared").blob_name()), HasSubstr("disk on fire")));
@@ -71,9 +71,9 @@ TEST(BadBlobs, BreakEveryModelThatNamesThem) {
 
 TEST(BadBlobs, AreNewsOnlyOnce) {
   BadBlobs bad;
-  EXPECT_TRUE(bad.add(Digest::of("a"), Cause::damage, "first"));
-  EXPECT_FALSE(bad.add(Digest::of("a"), Cause::damage, "second"));
-  EXPECT_TRUE(bad.add(Digest::of("b"), Cause::damage, "first"));
+  EXPECT_TRUE(bad.add(Digest::of("a"), FileIdentity{}, Cause::damage, "first"));
+  EXPECT_FALSE(bad.add(Digest::of("a"), FileIdentity{}, Cause::damage, "second"));
+  EXPECT_TRUE(bad.add(Digest::of("b"), FileIdentity{}, Cause::damage, "first"));
   EXPECT_THAT(bad.fault_of(model_with({"a"})).value(), HasSubstr("first"));
 }
 
@@ -85,7 +85,7 @@ TEST(BadBlobs, AreNewsOnlyOnceToManyThreads) {
     threads.emplace_back([&] {
       const Model model = model_with({"0", "99"});
       for (int i = 0; i < 100; ++i) {
-        if (bad.add(Digest::of(std::to_string(i)), Cause::damage, "reason")) ++news;
+        if (bad.add(Digest::of(std::to_string(i)), FileIdentity{}, Cause::damage, "reason")) ++news;
         if (!bad.fault_of(model)) news += 1000;
       }
     });
@@ -96,7 +96,7 @@ TEST(BadBlobs, AreNewsOnlyOnceToManyThreads) {
 
 TEST(BadBlobs, ComeBehindTheFaultsThatTheStoreHas) {
   BadBlobs bad;
-  bad.add(Digest::of("a"), Cause::damage, "reason");
+  bad.add(Digest::of("a"), FileIdentity{}, Cause::damage, "reason");
   Model model = model_with({"a"});
   model.faults = {"blob x is missing", "another"};
   EXPECT_EQ(bad.fault_of(model), "blob x is missing");

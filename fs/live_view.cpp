@@ -1,0 +1,148 @@
+#include "fs/live_view.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "store/text.h"
+
+namespace ollamafs {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kReadAgain = 250ms;     // while something is being written
+constexpr auto kRetry = 2s;            // after the store could not be read
+constexpr int kReadingsPerPause = 20;  // a poller takes no more than a twentieth of a processor
+
+int milliseconds_until(std::chrono::steady_clock::time_point then) {
+  const auto left = then - std::chrono::steady_clock::now();
+  const auto ms = std::chrono::ceil<std::chrono::milliseconds>(left).count();
+  return static_cast<int>(std::clamp<long>(ms, 0, 1 << 30));
+}
+
+}  // namespace
+
+LiveView::LiveView(StoreScanner& scanner, FileSystem& fs, std::shared_ptr<const Catalog> first,
+                   Calls calls, const Options& options)
+    : scanner_{scanner},
+      fs_{fs},
+      scanned_{std::move(first)},
+      calls_{std::move(calls)},
+      options_{options},
+      stop_{::eventfd(0, EFD_CLOEXEC)} {
+  if (!stop_) throw std::system_error{errno, std::generic_category(), "eventfd"};
+  thread_ = std::thread{[this] { run(); }};
+}
+
+LiveView::~LiveView() {
+  ::eventfd_write(stop_.get(), 1);
+  thread_.join();
+}
+
+void LiveView::run() {
+  for (;;) {
+    const StoreWatch* const watch = scanner_.watch();
+    if (watch && watch->failure()) {
+      note_once(watch_trouble_,
+                fmt::format("changes of the store are seen within {} s only: {}",
+                            std::chrono::ceil<std::chrono::seconds>(options_.poll).count(),
+                            *watch->failure()));
+    }
+    const auto reading = next_reading();
+    const auto unpinning = fs_.pins().next_end();
+    auto until = reading;
+    if (unpinning && (!until || *unpinning < *until)) until = unpinning;
+    if (!wait(until, true)) return;
+
+    const auto now = Clock::now();
+    if (store_has_changed() || (reading && now >= *reading)) {
+      read_store();
+    } else if (unpinning && now >= *unpinning) {
+      show();
+    } else if (!wait(now + options_.quiet, false)) {  // a download writes all the time
+      return;
+    }
+  }
+}
+
+// When the store must be read although nothing was seen to change.
+std::optional<LiveView::Clock::time_point> LiveView::next_reading() const {
+  if (!read_trouble_.empty()) return last_reading_ + kRetry;
+  if (scanner_.is_unsettled()) return last_reading_ + kReadAgain;
+  const StoreWatch* const watch = scanner_.watch();
+  if (watch && !watch->failure() && !options_.always_poll) return std::nullopt;
+  return last_reading_ +
+         std::max<Clock::duration>(options_.poll, kReadingsPerPause * reading_took_);
+}
+
+// Waits until then, or, `for_store`, until something may have changed. False: this must end.
+bool LiveView::wait(std::optional<Clock::time_point> until, bool for_store) {
+  const StoreWatch* const watch = scanner_.watch();
+  pollfd fds[2] = {{stop_.get(), POLLIN, 0},
+                   {for_store && watch ? watch->descriptor() : -1, POLLIN, 0}};
+  while (::poll(fds, 2, until ? milliseconds_until(*until) : -1) < 0 && errno == EINTR) {
+  }
+  return fds[0].revents == 0;
+}
+
+// If so, returns when it has come to rest.
+bool LiveView::store_has_changed() {
+  StoreWatch* const watch = scanner_.watch();
+  if (!watch || !watch->has_changed()) return false;
+  const auto latest = Clock::now() + options_.patience;
+  for (auto next = Clock::now() + options_.quiet; next < latest;
+       next = Clock::now() + options_.quiet) {
+    if (!wait(next, false) || !watch->has_changed()) break;
+  }
+  return true;
+}
+
+void LiveView::read_store() {
+  const auto begin = Clock::now();
+  std::shared_ptr<const Catalog> now;
+  try {
+    now = scanner_.scan();
+    read_trouble_.clear();
+  } catch (const std::exception& error) {
+    note_once(read_trouble_,
+              fmt::format("the store cannot be read, what it held before is shown: {}",
+                          printable(error.what())));
+  }
+  last_reading_ = Clock::now();
+  reading_took_ = last_reading_ - begin;
+  if (!now || *now == *scanned_) return;
+  calls_.changed(*scanned_, *now);
+  scanned_ = std::move(now);
+  show();
+}
+
+void LiveView::note_once(std::string& last, const std::string& text) {
+  if (last != text) calls_.note(text);
+  last = text;
+}
+
+// What was read, but for the models that are in use. Again, if one came into use meanwhile: it must
+// not change under a tool that has just begun.
+void LiveView::show() {
+  for (;;) {
+    const auto begun = fs_.pins().begun();
+    const auto current = fs_.current();
+    const auto next = with_pinned(current->catalog());
+    if (*next == current->catalog()) return;
+    const auto tree = calls_.make_tree(next, current.get());
+    if (fs_.pins().unless_begun(begun, [&] { fs_.publish(tree); })) return;
+  }
+}
+
+std::shared_ptr<const Catalog> LiveView::with_pinned(const Catalog& shown) {
+  const auto pinned = fs_.pins().pinned(shown);
+  return pinned.empty() ? scanned_ : Catalog::keep(*scanned_, shown, pinned);
+}
+
+}  // namespace ollamafs

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "fs/file_system.h"
+#include "store/store_scanner.h"
+#include "store/unique_fd.h"
+
+namespace ollamafs {
+
+// Keeps a FileSystem showing what its store holds (design §5), from a thread of its own: waits for
+// the store to change, or looks every now and then where that cannot be seen; reads it; and
+// publishes the next tree, in which models that are in use stay as they are.
+class LiveView {
+ public:
+  using Duration = std::chrono::milliseconds;
+
+  struct Options {
+    // How often to look where changes cannot be seen; a store that takes long to read is looked at
+    // less often.
+    Duration poll{2000};
+    bool always_poll = false;
+    // After a change, how long nothing more must change before the store is read, and how long at
+    // most that is waited for.
+    Duration quiet{50};
+    Duration patience{300};
+  };
+
+  // All are called from the thread of this.
+  struct Calls {
+    // Makes the tree that follows `previous`.
+    std::function<std::shared_ptr<const Tree>(std::shared_ptr<const Catalog>, const Tree* previous)>
+        make_tree;
+    // The store was read and is another.
+    std::function<void(const Catalog& before, const Catalog& now)> changed;
+    // Printable sentences, each said once while it lasts: that changes cannot be seen, or that the
+    // store cannot be read, so that what was read before goes on being shown.
+    std::function<void(const std::string&)> note;
+  };
+
+  // `first` is what `scanner` read last and `fs` shows. Both must outlive this.
+  LiveView(StoreScanner& scanner, FileSystem& fs, std::shared_ptr<const Catalog> first, Calls calls,
+           const Options& options);
+  ~LiveView();
+  LiveView(const LiveView&) = delete;
+  LiveView& operator=(const LiveView&) = delete;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void run();
+  [[nodiscard]] bool wait(std::optional<Clock::time_point> until, bool for_store);
+  [[nodiscard]] bool store_has_changed();
+  void read_store();
+  void show();
+  [[nodiscard]] std::shared_ptr<const Catalog> with_pinned(const Catalog& shown);
+  void note_once(std::string& last, const std::string& text);
+  [[nodiscard]] std::optional<Clock::time_point> next_reading() const;
+
+  StoreScanner& scanner_;
+  FileSystem& fs_;
+  std::shared_ptr<const Catalog> scanned_;
+  Calls calls_;
+  Options options_;
+  Clock::time_point last_reading_ = Clock::now();
+  Clock::duration reading_took_{};
+  std::string watch_trouble_, read_trouble_;
+  UniqueFd stop_;
+  std::thread thread_;
+};
+
+}  // namespace ollamafs

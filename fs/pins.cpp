@@ -1,0 +1,114 @@
+#include "fs/pins.h"
+
+#include <algorithm>
+
+namespace ollamafs {
+namespace {
+
+constexpr std::size_t kManyModels = 16;
+
+}  // namespace
+
+Pins::Use Pins::open(const Catalog& catalog, std::uint32_t blob) {
+  if (!enabled_) return {};
+  const Digest& digest = catalog.blobs()[blob].digest;
+  bool is_new = false;
+  {
+    const std::scoped_lock lock{mutex_};
+    Used& used = used_[digest];
+    is_new = used.opens++ == 0 && used.last_close == Clock::time_point{};
+    if (is_new) ++begun_;
+  }
+  Use use{*this, digest};
+  const auto users = catalog.users(blob);
+  if (!is_new || hold_.count() == 0 || users.size() > kManyModels) return use;
+  std::vector<std::shared_ptr<const Held>> held;
+  for (const std::uint32_t model : users) held.push_back(hold(catalog, catalog.models()[model]));
+  const std::scoped_lock lock{mutex_};
+  if (const auto it = used_.find(digest); it != used_.end()) it->second.held.swap(held);
+  return use;
+}
+
+// Without the lock while the files are opened. One that cannot be opened is found missing by who
+// wants to read it.
+std::shared_ptr<const Pins::Held> Pins::hold(const Catalog& catalog, const Model& model) {
+  const std::pair key{model.view_name, model.manifest->digest};
+  {
+    const std::scoped_lock lock{mutex_};
+    if (const auto it = held_.find(key); it != held_.end()) {
+      if (auto known = it->second.lock()) return known;
+    }
+  }
+  Held blobs;
+  for (const std::uint32_t index : model.blobs) {
+    if (!catalog.blobs()[index].good()) continue;
+    std::error_code ec;
+    auto open = pool_.open(catalog.blobs()[index], ec);
+    if (!ec) blobs.push_back(std::move(open));
+  }
+  auto held = std::make_shared<const Held>(std::move(blobs));
+  const std::scoped_lock lock{mutex_};
+  held_[key] = held;
+  return held;
+}
+
+void Pins::closed(const Digest& blob) {
+  Used over;  // goes behind the lock: it may close many files
+  const std::scoped_lock lock{mutex_};
+  const auto it = used_.find(blob);
+  if (--it->second.opens > 0) return;
+  it->second.last_close = Clock::now();
+  if (hold_.count() > 0) return;
+  over = std::move(it->second);
+  used_.erase(it);
+}
+
+std::vector<std::uint32_t> Pins::pinned(const Catalog& shown) {
+  std::vector<Used> over;  // as above
+  std::vector<std::uint32_t> models;
+  const std::scoped_lock lock{mutex_};
+  const auto now = Clock::now();
+  for (auto it = used_.begin(); it != used_.end();) {
+    if (it->second.opens == 0 && now - it->second.last_close >= hold_) {
+      over.push_back(std::move(it->second));
+      it = used_.erase(it);
+      continue;
+    }
+    const auto blob = std::ranges::lower_bound(shown.blobs(), it->first, {}, &Blob::digest);
+    if (blob != shown.blobs().end() && blob->digest == it->first) {
+      const auto users = shown.users(static_cast<std::uint32_t>(blob - shown.blobs().begin()));
+      models.insert(models.end(), users.begin(), users.end());
+    }
+    ++it;
+  }
+  std::erase_if(held_, [](const auto& entry) { return entry.second.expired(); });
+  std::ranges::sort(models);
+  const auto [first, last] = std::ranges::unique(models);
+  models.erase(first, last);
+  return models;
+}
+
+std::optional<Pins::Clock::time_point> Pins::next_end() const {
+  std::optional<Clock::time_point> next;
+  const std::scoped_lock lock{mutex_};
+  for (const auto& [digest, used] : used_) {
+    if (used.opens == 0 && (!next || used.last_close + hold_ < *next)) {
+      next = used.last_close + hold_;
+    }
+  }
+  return next;
+}
+
+std::uint64_t Pins::begun() const {
+  const std::scoped_lock lock{mutex_};
+  return begun_;
+}
+
+bool Pins::unless_begun(std::uint64_t begun, const std::function<void()>& action) {
+  const std::scoped_lock lock{mutex_};
+  if (begun_ != begun) return false;
+  action();
+  return true;
+}
+
+}  // namespace ollamafs

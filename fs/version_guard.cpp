@@ -1,0 +1,93 @@
+#include "fs/version_guard.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace ollamafs {
+namespace {
+
+std::set<Digest> blobs_of(const Model& model) {
+  std::set<Digest> blobs;
+  for (const BlobRef& blob : model.manifest->blobs) blobs.insert(blob.digest);
+  return blobs;
+}
+
+std::set<Digest> without(const std::set<Digest>& all, const std::set<Digest>& those) {
+  std::set<Digest> rest;
+  std::ranges::set_difference(all, those, std::inserter(rest, rest.end()));
+  return rest;
+}
+
+}  // namespace
+
+void VersionGuard::changed(const Catalog& before, const Catalog& after) {
+  const std::scoped_lock lock{mutex_};
+  forget_old();
+  auto old = before.models().begin();
+  const auto old_end = before.models().end();
+  for (const Model& model : after.models()) {
+    for (; old != old_end && old->view_name < model.view_name; ++old) went(*old);
+    if (old != old_end && old->view_name == model.view_name) {
+      if (old->manifest->digest != model.manifest->digest) came(model, blobs_of(*old));
+      ++old;
+    } else if (const auto it = changes_.find(model.view_name); it != changes_.end()) {
+      came(model, std::set<Digest>{it->second.blobs});  // it went a moment ago
+    }
+  }
+  for (; old != old_end; ++old) went(*old);
+  any_ = !changes_.empty();
+}
+
+void VersionGuard::went(const Model& model) {
+  Change& change = changes_[model.view_name];
+  change.blobs = blobs_of(model);
+  change.at = Clock::now();
+}
+
+void VersionGuard::came(const Model& model, const std::set<Digest>& was) {
+  Change& change = changes_[model.view_name];
+  change.blobs = blobs_of(model);
+  change.at = Clock::now();
+  change.added.merge(without(change.blobs, was));
+  change.added = without(change.added, without(change.added, change.blobs));
+  change.dropped.merge(without(was, change.blobs));
+  change.dropped = without(change.dropped, change.blobs);
+}
+
+void VersionGuard::opened(pid_t tool, const Digest& blob) {
+  if (!any_) return;
+  const std::scoped_lock lock{mutex_};
+  forget_old();
+  for (auto& [name, change] : changes_) {
+    if (change.blobs.contains(blob)) change.tools[tool].opened.insert(blob);
+  }
+}
+
+void VersionGuard::missed(pid_t tool, const std::string& view_name, std::string_view name) {
+  if (!any_) return;
+  const auto digest = Digest::parse(name);
+  const std::scoped_lock lock{mutex_};
+  const auto it = changes_.find(view_name);
+  if (digest && it != changes_.end() && it->second.dropped.contains(*digest))
+    it->second.tools[tool].missed = true;
+}
+
+bool VersionGuard::refuses(pid_t tool, const std::string& view_name) {
+  if (!any_) return false;
+  const std::scoped_lock lock{mutex_};
+  forget_old();
+  const auto it = changes_.find(view_name);
+  if (it == changes_.end()) return false;
+  const auto progress = it->second.tools.find(tool);
+  if (progress == it->second.tools.end()) return false;
+  return progress->second.missed ||
+         !std::ranges::includes(progress->second.opened, it->second.added);
+}
+
+void VersionGuard::forget_old() {
+  const auto now = Clock::now();
+  std::erase_if(changes_, [&](const auto& entry) { return now - entry.second.at >= hold_; });
+  any_ = !changes_.empty();
+}
+
+}  // namespace ollamafs

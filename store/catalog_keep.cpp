@@ -1,0 +1,78 @@
+#include <algorithm>
+#include <utility>
+
+#include "store/catalog.h"
+
+namespace ollamafs {
+namespace {
+
+const Blob* blob_of(std::span<const Blob> blobs, const Digest& digest) {
+  const auto it = std::ranges::lower_bound(blobs, digest, {}, &Blob::digest);
+  return it == blobs.end() || it->digest != digest ? nullptr : &*it;
+}
+
+// A model and the blobs that its indexes mean.
+struct Placed {
+  const Model* model;
+  std::span<const Blob> blobs;
+  bool kept;
+};
+
+}  // namespace
+
+std::shared_ptr<const Catalog> Catalog::keep(const Catalog& now, const Catalog& before,
+                                             std::span<const std::uint32_t> kept) {
+  std::vector<Placed> placed;
+  auto next = now.models_.begin();
+  const auto take_until = [&](std::string_view view_name) {
+    for (; next != now.models_.end() && next->view_name < view_name; ++next)
+      placed.push_back({&*next, now.blobs_, false});
+  };
+  for (const std::uint32_t index : kept) {
+    const Model& model = before.models_[index];
+    take_until(model.view_name);
+    const Model* instead = &model;
+    bool is_kept = true;
+    if (next != now.models_.end() && next->view_name == model.view_name) {
+      if (next->whole() && next->name == model.name &&
+          next->manifest->digest == model.manifest->digest) {
+        instead = &*next;
+        is_kept = false;
+      }
+      ++next;
+    }
+    placed.push_back(
+        {instead, is_kept ? std::span{before.blobs_} : std::span{now.blobs_}, is_kept});
+  }
+  for (; next != now.models_.end(); ++next) placed.push_back({&*next, now.blobs_, false});
+
+  std::shared_ptr<Catalog> out{new Catalog};
+  out->problems_ = now.problems_;
+  // What is kept needs its blobs as it had them, unless they are there still.
+  for (const Placed& model : placed) {
+    for (const std::uint32_t index : model.model->blobs) {
+      const Blob& blob = model.blobs[index];
+      const Blob* current = model.kept ? blob_of(now.blobs_, blob.digest) : nullptr;
+      const bool is_there =
+          current && current->good() && current->identity.size == blob.identity.size;
+      out->blobs_.push_back(is_there ? *current : blob);
+    }
+  }
+  // Of two the good one: the other is of a model that misses it.
+  std::ranges::sort(out->blobs_, {}, [](const Blob& blob) {
+    return std::pair{blob.digest, !blob.good()};
+  });
+  const auto [first, last] = std::ranges::unique(out->blobs_, {}, &Blob::digest);
+  out->blobs_.erase(first, last);
+  for (const Placed& model : placed) {
+    Model& copy = out->models_.emplace_back(*model.model);
+    for (std::uint32_t& index : copy.blobs) {
+      index = static_cast<std::uint32_t>(blob_of(out->blobs_, model.blobs[index].digest) -
+                                         out->blobs_.data());
+    }
+  }
+  out->index_users();
+  return out;
+}
+
+}  // namespace ollamafs

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <memory>
+
+#include "store/catalog.h"
+#include "store/store_dir.h"
+#include "store/store_watch.h"
+#include "store/tag_reader.h"
+
+namespace ollamafs {
+
+// Reads a store again and again: what is at its path, by what has changed. Not for use from several
+// threads at once.
+class StoreScanner {
+ public:
+  // `store` must outlive it. With `watch`, what it has read is watched from before it was read.
+  StoreScanner(StoreDir& store, bool watch);
+
+  // The store as it is now; empty if there is nothing at its path. Throws as Catalog::read does,
+  // and if the path cannot be opened.
+  [[nodiscard]] std::shared_ptr<const Catalog> scan();
+
+  // Whether the last scan should be repeated soon, because something was being written.
+  [[nodiscard]] bool is_unsettled() const noexcept { return reader_.has_pending(); }
+
+  // Null without `watch`.
+  [[nodiscard]] StoreWatch* watch() noexcept { return watch_.get(); }
+
+ private:
+  void watch_path();
+
+  StoreDir& store_;
+  TagReader reader_;
+  std::unique_ptr<StoreWatch> watch_;
+};
+
+}  // namespace ollamafs
