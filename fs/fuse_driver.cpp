@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -104,6 +105,8 @@ void init(void* userdata, fuse_conn_info* connection) {
 
 void lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
   serve_node(req, parent, [&](FileSystem& fs, const NodeRef& directory) -> std::error_code {
+    // The kernel sends longer ones too.
+    if (std::strlen(name) > NAME_MAX) return std::make_error_code(std::errc::filename_too_long);
     std::error_code ec;
     const NodeRef node = fs.lookup(directory, name, ec, fuse_req_ctx(req)->pid);
     if (ec) return ec;
