@@ -1,6 +1,7 @@
 #include "fs/session.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -85,6 +86,11 @@ Session::~Session() {
   if (!mounted_) return;
   disconnect();
   fuse_session_unmount(session_.get());
+}
+
+bool Session::is_connected() const noexcept {
+  pollfd connection{fuse_session_fd(session_.get()), 0, 0};  // errors are always told
+  return mounted_ && ::poll(&connection, 1, 0) == 0;
 }
 
 void Session::disconnect() noexcept {

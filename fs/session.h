@@ -57,6 +57,10 @@ class Session {
   // unless `threads` is 1. Throws std::system_error if the connection breaks.
   void run(unsigned threads = 10);
 
+  // Whether the mount's connection lives: the kernel ends it with the last place of the mount, or
+  // earlier, if it is told to.
+  [[nodiscard]] bool is_connected() const noexcept;
+
   // Ends the connection: who waits for an answer gets ENOTCONN. After run().
   void disconnect() noexcept;
 

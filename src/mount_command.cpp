@@ -218,11 +218,13 @@ class Daemon {
     live_view_.reset();
     notifier_.reset();
     session_.reset();
+    own_mount_.reset();
   }
 
   // Said but not fatal: what else is there at its place is not ours to touch.
   bool detach() noexcept try {
-    const auto obstacle = own_mount_ ? own_mount_->detach() : std::nullopt;
+    const auto obstacle =
+        own_mount_ ? own_mount_->detach([this] { return session_->is_connected(); }) : std::nullopt;
     if (obstacle) log_->error("cannot unmount {}", *obstacle);
     return !obstacle;
   } catch (const std::exception& error) {

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -25,12 +24,6 @@ namespace fs = std::filesystem;
 
 std::string shown(const fs::path& path) {
   return printable(path.string());
-}
-
-// stat() and opendir() may be answered from the kernel's memory of a dead mount, this is not.
-bool is_stale(const fs::path& path) {
-  struct statvfs st {};
-  return ::statvfs(path.c_str(), &st) != 0 && errno == ENOTCONN;
 }
 
 bool is_empty(DIR* dir) {
@@ -96,7 +89,7 @@ void MountPoint::refuse_nesting(const fs::path& store) const {
 }
 
 void MountPoint::clear_stale_mounts(Log& log) const {
-  while (is_stale(path_)) {
+  while (is_dead(path_)) {
     const auto entry = mounted_at(path_);
     if (!entry || entry->type != kMountType) {
       throw CommandError{fmt::format(

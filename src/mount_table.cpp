@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <spawn.h>
 #include <sys/mount.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -126,6 +127,12 @@ std::optional<MountEntry> mounted_at(const std::filesystem::path& path) {
     if (entry.mountpoint == path) found = std::move(entry);
   }
   return found;
+}
+
+// stat() and opendir() may be answered from the kernel's memory of a dead mount, this is not.
+bool is_dead(const std::filesystem::path& path) {
+  struct statvfs st {};
+  return ::statvfs(path.c_str(), &st) != 0 && errno == ENOTCONN;
 }
 
 std::vector<std::filesystem::path> places_of(dev_t device) {

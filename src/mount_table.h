@@ -14,7 +14,7 @@ struct MountEntry {
   std::string mountpoint;
   std::string type;    // "fuse.ollamafs"
   std::string source;  // the store
-  dev_t device = 0;    // as st_dev below it; no two FUSE mounts have the same
+  dev_t device = 0;    // as st_dev below it; no two mounts have the same at one time
 };
 
 constexpr const char* kMountType = "fuse.ollamafs";
@@ -23,6 +23,9 @@ constexpr const char* kMountType = "fuse.ollamafs";
 // point. `path` is absolute and without symlinks. Throws std::system_error if the table cannot be
 // read.
 [[nodiscard]] std::optional<MountEntry> mounted_at(const std::filesystem::path& path);
+
+// Whether what is mounted at `path` has lost the daemon that served it.
+[[nodiscard]] bool is_dead(const std::filesystem::path& path);
 
 // Where this file system is mounted, each place once. Throws as mounted_at.
 [[nodiscard]] std::vector<std::filesystem::path> places_of(dev_t device);

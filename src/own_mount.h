@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -17,8 +18,9 @@ class OwnMount {
   explicit OwnMount(const std::filesystem::path& path);
 
   // Takes it out of the tree, at all its places; what is open of it can still be read. Nothing
-  // happens if it is gone already. Returns what stood in the way, a printable line.
-  [[nodiscard]] std::optional<std::string> detach() const;
+  // happens if it is gone already. `is_connected` tells whether the kernel still has the connection
+  // to it. Returns what stood in the way, a printable line.
+  [[nodiscard]] std::optional<std::string> detach(const std::function<bool()>& is_connected) const;
 
  private:
   std::optional<dev_t> device_;  // nothing: it was gone at once

@@ -4,12 +4,14 @@
 #include <signal.h>
 #include <sys/mount.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
 
 #include "tests/mounted/life.h"
+#include "tests/mounted/walk.h"
 
 namespace ollamafs::test {
 namespace {
@@ -76,6 +78,60 @@ TEST_F(BusyMount, IsEndedWhereItWasMovedTo) {
   const std::string bytes{std::istreambuf_iterator<char>{open_}, {}};
   EXPECT_TRUE(bytes == read_file(store_.blob_path(weights())));
   open_.close();
+}
+
+// The kernel gives the device number of a mount that has ended to the next one, while the daemon of
+// the first has not noticed yet.
+class MountThatEnded : public Life {
+ protected:
+  MountThatEnded() {
+    if (mount(place_).status != 0) throw std::runtime_error{"no mount"};
+    daemon_ = place_.daemon();
+    device_ = stat_of(place_.path()).st_dev;
+    ::kill(daemon_, SIGSTOP);
+    if (::umount2(place_.path().c_str(), UMOUNT_NOFOLLOW) != 0) throw std::runtime_error{"umount"};
+  }
+  ~MountThatEnded() override {
+    if (lives()) ::kill(daemon_, SIGCONT);
+  }
+
+  [[nodiscard]] bool lives() const {
+    const auto daemons = place_.daemons();
+    return std::ranges::find(daemons, daemon_) != daemons.end();
+  }
+
+  void let_daemon_end() {
+    ASSERT_EQ(stat_of(place_.path()).st_dev, device_) << "this kernel does it otherwise";
+    ::kill(daemon_, SIGCONT);
+    EXPECT_TRUE(eventually([&] { return !lives(); }));
+  }
+
+  Place place_;
+  pid_t daemon_ = 0;
+  dev_t device_ = 0;
+};
+
+TEST_F(MountThatEnded, LeavesANewMountAlone) {
+  ASSERT_EQ(mount(place_).status, 0);
+  let_daemon_end();
+  EXPECT_EQ(must({"ls", (place_.path() / "models").string()}), "llama3.2+3b\n");
+}
+
+TEST_F(MountThatEnded, LeavesAnotherFileSystemAlone) {
+  ASSERT_EQ(::mount("theirs", place_.path().c_str(), "tmpfs", 0, nullptr), 0);
+  write_file(place_.path() / "mine", "mine");
+  let_daemon_end();
+  EXPECT_EQ(read_file(place_.path() / "mine"), "mine");
+}
+
+// As `umount -f` does it, or an administrator in /sys/fs/fuse/connections.
+TEST_F(Life, AMountWhoseConnectionIsAbortedIsClearedAway) {
+  const Place place;
+  ASSERT_EQ(mount(place).status, 0);
+  const std::ifstream open{weights_in(place.path()), std::ios::binary};
+  EXPECT_EQ(::umount2(place.path().c_str(), MNT_FORCE), -1);  // busy: only ends the connection
+  EXPECT_TRUE(eventually([&] { return place.daemons().empty(); }));
+  EXPECT_FALSE(is_mounted(place.path()));
 }
 
 }  // namespace
