@@ -42,10 +42,10 @@ std::uint64_t archive_size(const Model& model) {
   std::uint64_t total =
       member_size(portable_manifest_path(model), manifest.bytes.size()) + kEndOfArchive;
   for (const BlobRef& blob : manifest.blobs) {
-    if (blob.size > max / 2 - std::min(total, max / 2)) return max;
-    total += member_size(blob.digest.blob_path(), blob.size);
+    if (blob.size > max - total) return max;
+    total = std::min(max, total + member_size(blob.digest.blob_path(), blob.size));
   }
-  return total + tar_padding(total, kTarRecord);
+  return std::min(max, total + tar_padding(total, kTarRecord));
 }
 
 }  // namespace ollamafs

@@ -329,6 +329,16 @@ TEST_F(Archive, OfImpossibleSizesHasASizeThatAFileCanHave) {
   }
 }
 
+// The most that a whole model's blobs may have together.
+TEST_F(Archive, OfTheLargestWholeModelHasTheSizeOfItsLayout) {
+  ManifestSpec manifest;
+  manifest.layers.push_back({kModelType, Digest::of("a").to_string(), (std::int64_t{1} << 62) - 2});
+  manifest.layers.push_back({kModelType, Digest::of("b").to_string(), 1});
+  const Model model = model_of("a:b", manifest);
+  ASSERT_THAT(model.manifest->faults, ::testing::IsEmpty());
+  EXPECT_EQ(archive_size(model), archive_layout(model).size());
+}
+
 TEST_F(Archive, ListsItsBlobsAsTheModelDoes) {
   store_.v1("a:b", store_.text_model(1, 3000));
   const Store store{root_};
