@@ -77,6 +77,17 @@ Parts typed_parts(std::string_view text) {
   return parts;
 }
 
+// What a path below manifests-v2/ stands for (ollama-store.md §3.2).
+Parts decoded_v2_parts(Parts parts) {
+  const std::string host = folded(parts[0]);
+  if (host == "ollama.com" || host == "registry.ollama.ai") {
+    parts[0] = "registry.ollama.ai";
+  } else {
+    parts[0] = replaced(replaced(parts[0], "%3A", ":"), "%3a", ":");
+  }
+  return parts;
+}
+
 Parts parts_of(const ModelName& name) {
   return {name.host(), name.name_space(), name.model(), name.tag()};
 }
@@ -154,7 +165,12 @@ void check(std::string_view text) {
       check_name(*v1);
     }
     const auto v2 = ModelName::from_v2_parts(parts[0], parts[1], parts[2], parts[3]);
-    if (v2) check_name(*v2);
+    const Parts decoded = decoded_v2_parts(parts);
+    OLLAMAFS_CHECK_FOR(v2.has_value() == in_grammar(decoded), text);
+    if (v2) {
+      OLLAMAFS_CHECK_FOR(parts_of(*v2) == decoded, text);
+      check_name(*v2);
+    }
     if (v1) OLLAMAFS_CHECK(v2 && v2->logical_name() == v1->logical_name());
   }
 
