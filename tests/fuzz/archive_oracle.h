@@ -23,9 +23,8 @@ struct Member {
   bool operator==(const Member&) const = default;
 };
 
-// The members as libarchive tells them; `ends_at` is where the last one's padding ends. Checks
-// modes and owners, and the content of members of up to 64 KiB: of blobs as of blob_byte, of all
-// others against `manifest`.
+// The members as libarchive tells them, but for where their bytes begin. Checks modes and owners,
+// the content of blobs of up to 4 KiB as of blob_byte, and that of any other against `manifest`.
 [[nodiscard]] std::vector<Member> read_by_libarchive(const Layout& layout,
                                                      std::string_view manifest);
 

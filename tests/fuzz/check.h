@@ -10,16 +10,12 @@
 
 // Ends the program if `condition` does not hold, in every build: the fuzzer takes that for a crash
 // and keeps the input.
-#define OLLAMAFS_CHECK(condition)                                                         \
-  do {                                                                                    \
-    if (!(condition)) ::ollamafs::test::check_failed(#condition, __FILE__, __LINE__, {}); \
-  } while (false)
+#define OLLAMAFS_CHECK(condition) OLLAMAFS_CHECK_FOR(condition, std::string_view{})
 
 // The same, and says what it was about.
-#define OLLAMAFS_CHECK_FOR(condition, about)                                                   \
-  do {                                                                                         \
-    if (!(condition)) ::ollamafs::test::check_failed(#condition, __FILE__, __LINE__, (about)); \
-  } while (false)
+#define OLLAMAFS_CHECK_FOR(condition, about) \
+  ((condition) ? static_cast<void>(0)        \
+               : ::ollamafs::test::check_failed(#condition, __FILE__, __LINE__, (about)))
 
 namespace ollamafs::test {
 

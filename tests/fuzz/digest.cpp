@@ -15,8 +15,8 @@
 namespace ollamafs::test {
 namespace {
 
-constexpr std::int64_t kFirstTime = 1688169600;                       // 2023-07-01T00:00:00Z
-constexpr std::int64_t kLastTime = kFirstTime + 2 * ((1 << 24) - 1);  // of 24 bits, all set
+constexpr std::int64_t kFirstTime = 1688169600;             // 2023-07-01T00:00:00Z
+constexpr std::int64_t kLastTime = kFirstTime + 0x1FFFFFE;  // of 24 bits, all set
 
 bool is_hex(std::string_view text) {
   return text.size() == 64 &&

@@ -45,15 +45,15 @@ std::vector<std::string> split(std::string_view text, char separator) {
   }
 }
 
-std::string replaced(std::string text, std::string_view from, std::string_view to) {
+std::string replaced(std::string_view text, std::string_view from, std::string_view to) {
   std::string out;
   std::size_t done = 0;
-  for (std::size_t at = 0; (at = text.find(from, done)) != std::string::npos;) {
+  for (std::size_t at = 0; (at = text.find(from, done)) != std::string_view::npos;) {
     out += text.substr(done, at - done);
     out += to;
     done = at + from.size();
   }
-  return out + text.substr(done);
+  return out += text.substr(done);
 }
 
 // What people type, read from the left: all but the last two components are the host.
