@@ -147,7 +147,9 @@ void Session::run(unsigned threads) {
     result = fuse_session_loop_mt(session_.get(), config.get());
   }
   // Above 0 it is the signal that asked for the end; this program has its own way with signals.
-  if (result < 0)
+  // ECONNABORTED is a mere unmount too: for who takes a request, a late release say, at that
+  // moment.
+  if (result < 0 && result != -ECONNABORTED)
     throw std::system_error{-result, std::generic_category(), "the connection to the kernel"};
 }
 

@@ -27,6 +27,7 @@ constexpr std::size_t kPacket = 64 << 10;
 // libfuse hands no pointer of ours to its hooks, so what they need is global.
 std::mutex reply_mutex;
 std::atomic<std::uint64_t> refused_unique;
+std::atomic<int> end_error;  // what a connection says that is at its end
 
 ssize_t write_reply(int fd, iovec* parts, int count, void*) {
   std::string reply;
@@ -48,7 +49,7 @@ ssize_t write_reply(int fd, iovec* parts, int count, void*) {
 ssize_t read_request(int fd, void* buffer, size_t size, void*) {
   const ssize_t done = ::read(fd, buffer, size);
   if (done != 0) return done;
-  errno = ENODEV;  // as /dev/fuse says that it was unmounted
+  errno = end_error;
   return -1;
 }
 
@@ -212,7 +213,8 @@ void FakeKernel::settle() {
   must(statfs(), "statfs");  // which holds no node, and so no snapshot, behind its own reply
 }
 
-void FakeKernel::disconnect() {
+void FakeKernel::disconnect(int error) {
+  end_error = error;
   ::shutdown(socket_.get(), SHUT_WR);
 }
 

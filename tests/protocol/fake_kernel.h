@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <cerrno>
 #include <condition_variable>
 #include <cstdint>
 #include <filesystem>
@@ -76,8 +77,9 @@ class FakeKernel {
   // what the session does after it has replied.
   void settle();
 
-  // Closes the connection. wait_for_end() tells how the session took it.
-  void disconnect();
+  // Closes the connection, as an unmount does: who reads from it is told ENODEV, or ECONNABORTED if
+  // they were just taking a request. wait_for_end() tells how the session took it.
+  void disconnect(int error = ENODEV);
 
   // Waits until Session::run has returned, and throws what it threw.
   void wait_for_end();

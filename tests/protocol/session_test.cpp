@@ -129,6 +129,11 @@ TEST_P(SessionTest, EndsWhenTheKernelHangsUp) {
   EXPECT_NO_THROW(kernel.wait_for_end());
 }
 
+TEST_P(SessionTest, EndsWhenTheKernelHangsUpOnARequest) {
+  kernel.disconnect(ECONNABORTED);
+  EXPECT_NO_THROW(kernel.wait_for_end());
+}
+
 TEST_P(SessionTest, EndsAfterDestroy) {
   EXPECT_EQ(kernel.ask(FUSE_DESTROY, FUSE_ROOT_ID).error, 0);
   kernel.disconnect();
