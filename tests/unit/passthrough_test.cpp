@@ -3,8 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cerrno>
+#include <random>
 #include <set>
+#include <thread>
 #include <vector>
 
 namespace ollamafs::test {
@@ -129,6 +132,56 @@ TEST_F(PassthroughTest, AsksNoMoreAfterARefusalAndSaysItOnce) {
   // What is open by passthrough must stay so for who opens it now.
   open(kInode);
   EXPECT_THAT(kernel().used, ElementsAre(1, 0, 0, 1));
+}
+
+TEST_F(PassthroughTest, KeepsEveryInodesWayToItsLastCloseAfterARefusal) {
+  negotiate();
+  open(kInode);
+  kernel().refuses_with = EMFILE;
+  open(kInode + 1);
+  kernel().refuses_with = 0;
+  open(kInode + 1);
+  open(kInode);
+  EXPECT_THAT(kernel().used, ElementsAre(1, 0, 0, 1));
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_THAT(kernel().registered, ElementsAre(1));
+    passthrough_.release(nullptr, kInode);
+    passthrough_.release(nullptr, kInode + 1);
+  }
+  EXPECT_THAT(kernel().registered, IsEmpty());
+  open(kInode);
+  EXPECT_THAT(kernel().used, ElementsAre(1, 0, 0, 1, 0));
+}
+
+// Eight threads, and inodes whose first open and last close come again and again. The kernel would
+// refuse an open whose id is not that of the inode's other opens.
+TEST_F(PassthroughTest, LeavesNoIdBehindAfterManyOpensAtOnce) {
+  static constexpr BackingCalls calls{
+      kCalls.negotiate, kCalls.open, kCalls.close,
+      [](fuse_file_info& info, int id) { info.fh = static_cast<std::uint64_t>(id); }};
+  Passthrough passthrough{&calls, [](BlobAccess) { FAIL(); }};
+  constexpr std::size_t inodes = 3;
+  std::atomic<int> wrong = 0;
+  const auto open_and_close = [&](unsigned seed) {
+    std::mt19937 random{seed};
+    for (int i = 0; i < 1000; ++i) {
+      const std::size_t at = random() % inodes;
+      fuse_file_info info{};
+      passthrough.open(nullptr, kInode + at, kFile, info);
+      fuse_file_info again{};
+      passthrough.open(nullptr, kInode + at, kFile, again);
+      if (info.fh == 0 || again.fh != info.fh) ++wrong;
+      if (random() % 2) std::this_thread::yield();
+      passthrough.cancel(kInode + at);
+      passthrough.release(nullptr, kInode + at);
+    }
+  };
+  std::vector<std::jthread> threads;
+  for (unsigned seed = 0; seed < 8; ++seed) threads.emplace_back(open_and_close, seed);
+  threads.clear();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_GT(kernel().next, static_cast<int>(inodes));  // decisions were freed in between
+  EXPECT_THAT(kernel().registered, IsEmpty());
 }
 
 TEST_F(PassthroughTest, IsNotAskedOfAKernelThatHasNone) {
