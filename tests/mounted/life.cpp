@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <iterator>
+#include <sstream>
 #include <stdexcept>
 #include <system_error>
 
@@ -24,8 +24,9 @@ std::vector<pid_t> processes_with(const std::string& argument) {
     std::error_code ec;
     if (fs::read_symlink(entry.path() / "exe", ec) != fs::canonical(binary())) continue;
     std::ifstream file{entry.path() / "cmdline"};
-    const std::string arguments{std::istreambuf_iterator<char>{file}, {}};
-    if (arguments.find('\0' + argument + '\0') == std::string::npos) continue;
+    std::ostringstream arguments;
+    arguments << file.rdbuf();  // does not throw if the process is gone by now
+    if (arguments.str().find('\0' + argument + '\0') == std::string::npos) continue;
     found.push_back(std::stoi(entry.path().filename()));
   }
   return found;
