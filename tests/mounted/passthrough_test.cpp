@@ -4,16 +4,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <iterator>
 #include <string>
 
 #include "store/unique_fd.h"
+#include "tests/mounted/data_path.h"
 #include "tests/mounted/life.h"
 #include "tests/mounted/shown.h"
 
@@ -26,19 +27,22 @@ using ::testing::HasSubstr;
 constexpr const char* kByKernel = "the kernel reads the blobs itself (passthrough)";
 constexpr const char* kByDaemon = "blobs are read through this program";
 
-// Passthrough came with libfuse 3.17; the kernel of these tests has it.
-bool library_has_passthrough() {
-  const std::string versions = must({binary(), "--version"});
-  int major = 0, minor = 0;
-  const std::size_t at = versions.find("libfuse ");
-  if (std::sscanf(versions.c_str() + at, "libfuse %d.%d", &major, &minor) != 2) return false;
-  return major > 3 || minor >= 17;
-}
-
 // What a mount by root says.
 std::string by_root() {
-  return library_has_passthrough() ? kByKernel : kByDaemon;
+  return library_is_new() ? kByKernel : kByDaemon;
 }
+
+// Unmounts what a test has mounted.
+class Unmounted {
+ public:
+  explicit Unmounted(fs::path place) : place_{std::move(place)} {}
+  ~Unmounted() { ::umount2(place_.c_str(), MNT_DETACH); }
+  Unmounted(const Unmounted&) = delete;
+  Unmounted& operator=(const Unmounted&) = delete;
+
+ private:
+  fs::path place_;
+};
 
 class Passthrough : public Life {
  protected:
@@ -56,7 +60,7 @@ TEST_F(Passthrough, LeavesNoReadToTheDaemon) {
   const Mount mount{store_.root(), {.arguments = {"-d"}}};
   const std::size_t before = reads_of(mount);
   EXPECT_TRUE(read_file(weights_in(mount.path())) == bytes());
-  if (library_has_passthrough()) {
+  if (library_is_new()) {
     EXPECT_EQ(reads_of(mount), before);
   } else {
     EXPECT_GT(reads_of(mount), before);
@@ -93,6 +97,41 @@ TEST_F(Passthrough, ServesManyOpensOfOneBlobByManyNames) {
     ASSERT_EQ(two, one);
   }
   EXPECT_TRUE(eventually([&] { return descriptors() == before; }));
+}
+
+// Who registers a file with the kernel, and each open, holds the file: while one of them is left,
+// the disk does not get its blocks back when the file is removed.
+TEST_F(Passthrough, HoldsNothingAfterThousandOpens) {
+  const MountDir disk;
+  ASSERT_EQ(::mount("tmpfs", disk.path().c_str(), "tmpfs", 0, "mode=0755"), 0);
+  const Unmounted at_end{disk.path()};
+  const auto blocks_in_use = [&] {
+    struct statvfs st {};
+    EXPECT_EQ(::statvfs(disk.path().c_str(), &st), 0);
+    return st.f_blocks - st.f_bfree;
+  };
+  const auto before = blocks_in_use();
+  const StoreBuilder store{disk.path() / "models"};
+  store.v1("llama3.2:3b", store.text_model(1, 3'000'000));
+  const fs::path in_store = store.blob_path(weights());
+  const auto full = blocks_in_use();
+  const Mount mount{store.root()};
+  EXPECT_THAT(mount.log(), HasSubstr(by_root()));
+  const auto open = [&] {
+    UniqueFd fd{::open(weights_in(mount.path()).c_str(), O_RDONLY | O_CLOEXEC)};
+    EXPECT_TRUE(fd);
+    char byte = 0;
+    EXPECT_EQ(::pread(fd.get(), &byte, 1, 2'000'000), 1);
+    return fd;
+  };
+  for (int i = 0; i < 1000; ++i) (void)open();
+  {
+    const UniqueFd last = open();
+    fs::remove(in_store);
+    EXPECT_FALSE(eventually([&] { return blocks_in_use() < full; }, std::chrono::seconds{1}));
+  }
+  EXPECT_TRUE(eventually([&] { return (full - blocks_in_use()) * 100 > (full - before) * 90; }))
+      << before << " blocks, then " << full << ", now " << blocks_in_use();
 }
 
 // In a process of the user's own: nobody else may look into a user's mount.
@@ -133,7 +172,7 @@ TEST_F(Passthrough, ServesAStoreOnOverlayfs) {
   {
     const Mount mount{twice.path()};
     EXPECT_THAT(mount.log(), HasSubstr(kByDaemon));
-    EXPECT_EQ(mount.log().find("stacked") != std::string::npos, library_has_passthrough());
+    EXPECT_EQ(mount.log().find("stacked") != std::string::npos, library_is_new());
     EXPECT_TRUE(read_file(weights_in(mount.path())) == bytes());
   }
   for (const fs::path& place : {twice.path(), once.path(), layers.path()}) {
