@@ -41,6 +41,12 @@ install_missing() {
     $missing >/dev/null
 }
 
+# The words to put before a test program. Old ThreadSanitizers do not bear much address
+# randomisation; some containers cannot do without it.
+fixed_addresses() {
+  ! setarch -R true 2>/dev/null || echo setarch -R
+}
+
 # build PRESET TARGETS [cmake option...]: configures and builds, quietly unless it fails.
 build() {
   preset=$1

@@ -50,7 +50,7 @@ class Reports {
  public:
   Reports() {
     if (!::mkdtemp(dir_) || ::chmod(dir_, 0777) != 0) fail("mkdtemp");
-    for (const char* options : {"ASAN_OPTIONS", "UBSAN_OPTIONS"}) {
+    for (const char* options : {"ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"}) {
       const char* known = std::getenv(options);
       const std::string value =
           (known ? known + std::string{":"} : "") + "log_path=" + dir_ + "/report";

@@ -1,0 +1,106 @@
+// Long loads on one mount: the bytes stay right, and what the daemon holds does not grow.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "tests/mounted/mount.h"
+#include "tests/soak/content.h"
+#include "tests/soak/crew.h"
+#include "tests/support/temp_dir.h"
+
+namespace ollamafs::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string told(const Reading& reading) {
+  return reading.error == 0 ? reading.fault : std::strerror(reading.error);
+}
+
+// What a daemon holds.
+struct Held {
+  long memory = 0;  // KiB of its own
+  long descriptors = 0;
+};
+
+Held held_by(pid_t process) {
+  const fs::path proc = "/proc/" + std::to_string(process);
+  Held held;
+  std::ifstream status{proc / "status"};
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("RssAnon:")) held.memory = std::stol(line.substr(8));
+  }
+  held.descriptors = std::distance(fs::directory_iterator{proc / "fd"}, fs::directory_iterator{});
+  return held;
+}
+
+// AddressSanitizer keeps what was freed, so that its use is found out.
+Mount::Options with_little_kept() {
+  const char* const before = std::getenv("ASAN_OPTIONS");
+  const std::string options = std::string{before ? before : ""} + ":quarantine_size_mb=1";
+  return {.run = {.environment = {{"ASAN_OPTIONS", options}}}};
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr long kGrowth = 64 << 10;  // KiB: what the sanitizers note about memory and threads
+#else
+constexpr long kGrowth = 2 << 10;
+#endif
+
+class Load : public ::testing::Test {
+ protected:
+  TempDir dir_;
+  Content content_{dir_ / "store"};
+};
+
+TEST_F(Load, OfEightReadersGetsTheRightBytes) {
+  const Mount mount{content_.root()};
+  Crew crew;
+  crew.add(8, [&](Random& random) { return told(content_.read_something(mount.path(), random)); });
+  crew.work_for(soak_time());
+  crew.dismiss();
+  EXPECT_EQ(crew.fault(), "");
+  EXPECT_GT(crew.steps(), 8u);
+  RecordProperty("readings", std::to_string(crew.steps()));
+}
+
+// Every file is opened, read and closed; at least 10,000 times after the daemon has got all that it
+// keeps: its threads, their buffers.
+TEST_F(Load, LeavesDescriptorsAndMemoryFlat) {
+  Mount mount{content_.root(), with_little_kept()};
+  const auto open_and_close = [&](std::uint64_t times, std::chrono::seconds time) {
+    Crew crew;
+    std::atomic<std::uint64_t> opened = 0;
+    crew.add(4, [&](Random& random) {
+      ++opened;
+      return told(content_.read_a_little(mount.path(), random));
+    });
+    const auto end = std::chrono::steady_clock::now() + time;
+    while (crew.fault().empty() && (opened < times || std::chrono::steady_clock::now() < end)) {
+      crew.work_for(std::chrono::milliseconds{50});
+    }
+    crew.dismiss();
+    EXPECT_EQ(crew.fault(), "");
+  };
+  const long idle = held_by(mount.daemon().pid()).descriptors;
+  open_and_close(5'000, {});
+  const Held before = held_by(mount.daemon().pid());
+  open_and_close(10'000, soak_time());
+  // The kernel tells of a close when it likes.
+  EXPECT_TRUE(eventually([&] { return held_by(mount.daemon().pid()).descriptors == idle; }))
+      << held_by(mount.daemon().pid()).descriptors << " descriptors, and " << idle << " when idle";
+  const Held after = held_by(mount.daemon().pid());
+  RecordProperty("KiB", std::to_string(before.memory) + " to " + std::to_string(after.memory));
+  EXPECT_LT(after.memory - before.memory, kGrowth)
+      << "KiB, from " << before.memory << " to " << after.memory;
+}
+
+}  // namespace
+}  // namespace ollamafs::test
