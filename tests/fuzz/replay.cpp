@@ -30,7 +30,7 @@ bool replay(const fs::path& path) {
   }
   // Exactly as large as the input: AddressSanitizer sees what is read behind it.
   const std::unique_ptr<std::uint8_t[]> data{new std::uint8_t[bytes.size()]};
-  std::memcpy(data.get(), bytes.data(), bytes.size());
+  std::ranges::copy(bytes, data.get());
   std::printf("%s\n", path.c_str());  // the last one printed is the one that failed
   std::fflush(stdout);
   LLVMFuzzerTestOneInput(data.get(), bytes.size());
