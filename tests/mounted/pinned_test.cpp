@@ -1,0 +1,289 @@
+// A model changes while a tool copies it: whatever changes between whichever two steps of the copy,
+// the tool fails or has a version as it was, and it never has a manifest without its blobs.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+
+#include "store/unique_fd.h"
+#include "tests/mounted/broken_model.h"
+#include "tests/mounted/mount.h"
+#include "tests/mounted/shown.h"
+#include "tests/mounted/ssh_server.h"
+#include "tests/mounted/walk.h"
+#include "tests/support/process.h"
+#include "tests/support/store_builder.h"
+#include "tests/support/temp_dir.h"
+
+namespace ollamafs::test {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+// What may happen to a model. Both versions share their weights.
+enum class Change { adds_a_blob, drops_a_blob, is_another, is_removed, is_replaced };
+
+constexpr Change kChanges[] = {Change::adds_a_blob, Change::drops_a_blob, Change::is_another,
+                               Change::is_removed, Change::is_replaced};
+
+class Pinned : public ::testing::Test {
+ protected:
+  Pinned() { reset(); }
+
+  // The first version, with nothing in use any more.
+  void reset() {
+    store.v1("some:model", first);
+    store.v1("marker:a", small(0));
+  }
+
+  [[nodiscard]] ManifestSpec small(std::uint64_t seed) const {
+    ManifestSpec manifest;
+    manifest.layers.push_back(store.layer(kTemplateType, "marker " + std::to_string(seed)));
+    return manifest;
+  }
+
+  [[nodiscard]] ManifestSpec version(std::size_t layers, const std::string& extra = {}) const {
+    ManifestSpec manifest = store.text_model(1, 300'000);
+    for (std::size_t i = 0; i < layers; ++i)
+      manifest.layers.push_back(store.layer(kLicenseType, "license " + std::to_string(i)));
+    if (!extra.empty()) manifest.layers.push_back(store.layer(kSystemType, extra));
+    return manifest;
+  }
+
+  // Returns when it is shown, as far as anything of it will be.
+  void make(Change change, const Mount& mount) {
+    const fs::path tag = store.v1_path(*ModelName::parse("some:model"));
+    switch (change) {
+      case Change::adds_a_blob:
+        store.v1("some:model", version(3));
+        break;
+      case Change::drops_a_blob:
+        store.v1("some:model", version(1));
+        break;
+      case Change::is_another:
+        store.v1("some:model", version(0, "You are another."));
+        break;
+      case Change::is_removed:
+        fs::remove(tag);
+        break;
+      case Change::is_replaced:
+        fs::remove(tag);
+        show_marker(mount);
+        store.v1("some:model", version(0, "You are another."));
+        break;
+    }
+    show_marker(mount);
+  }
+
+  // A change that comes after another is shown with it or after it.
+  void show_marker(const Mount& mount) {
+    const std::string name = "marker:" + std::to_string(++markers);
+    store.v1(name, small(markers));
+    ASSERT_TRUE(eventually(
+        [&] { return names_in(mount / "models").contains("marker+" + std::to_string(markers)); }));
+  }
+
+  TempDir dir;
+  StoreBuilder store{dir / "store"};
+  ManifestSpec first = version(2);
+  unsigned markers = 0;
+};
+
+// ---- step by step ----
+
+// Copies a model as cp -r and rsync do, by path, in this thread, and calls `between` before every
+// step.
+struct Copy {
+  bool failed = false;
+  std::map<std::string, std::string> blobs;
+  std::string manifest;
+  unsigned steps = 0;
+
+  Copy(const fs::path& model, const std::function<void(unsigned step)>& between) {
+    const auto step = [&] { between(steps++); };
+    step();
+    const std::vector<std::string> top = names(model);
+    step();
+    const std::vector<std::string> blob_names = names(model / "blobs");
+    for (const std::string& name : blob_names) {
+      step();
+      if (auto bytes = content(model / "blobs" / name, step)) blobs[name] = *bytes;
+    }
+    step();
+    fs::path at = model / "manifests";
+    for (int depth = 0; depth < 4; ++depth) {
+      const auto next = names(at);
+      step();
+      if (next.empty()) {
+        failed = true;
+        return;
+      }
+      at /= next.front();
+    }
+    if (auto bytes = content(at, step)) manifest = *bytes;
+  }
+
+ private:
+  std::vector<std::string> names(const fs::path& directory) {
+    try {
+      std::vector<std::string> names = listing(directory);
+      std::erase_if(names, [](const std::string& name) { return name.starts_with('.'); });
+      return names;
+    } catch (const std::system_error&) {
+      failed = true;
+      return {};
+    }
+  }
+
+  template <class Step>
+  std::optional<std::string> content(const fs::path& path, Step&& step) {
+    const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+    if (!file) {
+      failed = true;
+      return std::nullopt;
+    }
+    step();
+    std::string bytes;
+    char buffer[100'000];
+    ssize_t n = 0;
+    while ((n = ::read(file.get(), buffer, sizeof buffer)) > 0) {
+      bytes.append(buffer, static_cast<std::size_t>(n));
+    }
+    if (n < 0) failed = true;
+    return n < 0 ? std::nullopt : std::optional{bytes};
+  }
+};
+
+void expect_sound(const Copy& copy) {
+  if (!copy.failed) {
+    EXPECT_NE(copy.manifest, "");
+  }
+  if (copy.manifest.empty()) return;
+  const auto manifest = nlohmann::json::parse(copy.manifest);
+  auto layers = manifest.at("layers");
+  layers.push_back(manifest.at("config"));
+  for (const auto& layer : layers) {
+    const Digest digest = Digest::parse(layer.at("digest").get<std::string>()).value();
+    ASSERT_TRUE(copy.blobs.contains(digest.blob_name())) << layer;
+    EXPECT_EQ(Digest::of(copy.blobs.at(digest.blob_name())), digest);
+  }
+}
+
+class PinnedSteps : public Pinned, public ::testing::WithParamInterface<Change> {};
+
+std::string name_of(Change change) {
+  constexpr const char* kNames[] = {"AddsABlob", "DropsABlob", "IsAnother", "IsRemoved",
+                                    "IsReplaced"};
+  return kNames[static_cast<int>(change)];
+}
+
+INSTANTIATE_TEST_SUITE_P(, PinnedSteps, ::testing::ValuesIn(kChanges),
+                         [](const auto& test) { return name_of(test.param); });
+
+TEST_P(PinnedSteps, GiveNoMixtureWhereverTheModelChanges) {
+  unsigned steps = 1;
+  unsigned whole = 0;
+  for (unsigned when = 0; when < steps; ++when) {
+    SCOPED_TRACE(when);
+    reset();
+    Mount mount{store.root()};
+    const Copy copy{mount / "models/some+model", [&](unsigned step) {
+                      if (step == when) make(GetParam(), mount);
+                    }};
+    steps = copy.steps;
+    expect_sound(copy);
+    if (!copy.failed) ++whole;
+    for (unsigned i = 1; i <= markers; ++i)
+      fs::remove(store.v1_path(*ModelName::parse("marker:" + std::to_string(i))));
+    markers = 0;
+  }
+  EXPECT_GT(steps, 15U);
+  EXPECT_GT(whole, steps / 2) << "most copies go on with the version that they began with";
+}
+
+// ---- by real tools, at any moment ----
+
+class PinnedUnder : public Pinned, public ::testing::WithParamInterface<Tool> {};
+
+INSTANTIATE_TEST_SUITE_P(, PinnedUnder, ::testing::ValuesIn(kTools),
+                         [](const auto& test) { return test.param.name; });
+
+TEST_P(PinnedUnder, GetsOneVersionOrFails) {
+  const SshServer server;
+  Mount mount{store.root(), {.arguments = {"-o", "hold=1"}}};
+  unsigned sound = 0;
+  for (unsigned round = 0; round < 8; ++round) {
+    SCOPED_TRACE(round);
+    const bool all = round % 2 == 1;  // of models/, not of the model alone
+    const fs::path into = dir / ("copy" + std::to_string(round));
+    std::thread ollama{[&] {
+      ::usleep(round * 15'000);
+      store.v1("some:model", round % 4 < 2 ? version(0, "You are another.") : first);
+    }};
+    const Result result =
+        copy(GetParam(), mount / (all ? "models" : "models/some+model"), into, server.config());
+    ollama.join();
+    for (const std::string& path : manifests_in(into)) {
+      if (path.find("some") == path.npos) continue;
+      const std::string json = read_file(into / path);
+      EXPECT_THAT(json, AnyOf(first.json(), version(0, "You are another.").json()));
+      const fs::path model = into / path.substr(0, path.find("manifests"));
+      for (const auto& layer : nlohmann::json::parse(json).at("layers")) {
+        const Digest digest = Digest::parse(layer.at("digest").get<std::string>()).value();
+        const fs::path blob = model / "blobs" / digest.blob_name();
+        ASSERT_TRUE(fs::exists(blob)) << blob;
+        EXPECT_EQ(Digest::of(read_file(blob)), digest);
+      }
+      if (result.status == 0) ++sound;
+    }
+    if (result.status == 0) {
+      EXPECT_FALSE(manifests_in(into).empty());
+    }
+  }
+  EXPECT_GT(sound, 0U);
+}
+
+// ---- how long ----
+
+TEST_F(Pinned, ModelsStayAsTheyAreUntilTheirFilesWereClosedForAWhile) {
+  Mount mount{store.root(), {.arguments = {"-o", "hold=2"}}};
+  const fs::path model = mount / "models/some+model";
+  const fs::path blob = model / "blobs" / digest_of(first.layers[0]).blob_name();
+  const fs::path manifest = model / "manifests/registry.ollama.ai/library/some/model";
+  UniqueFd file{::open(blob.c_str(), O_RDONLY | O_CLOEXEC)};
+  fs::remove(store.v1_path(*ModelName::parse("some:model")));
+  for (const LayerSpec& layer : first.layers) fs::remove(store.blob_path(digest_of(layer)));
+  show_marker(mount);
+  EXPECT_EQ(read_file(manifest), first.json());
+  for (const LayerSpec& layer : first.layers) {
+    EXPECT_EQ(Digest::of(read_file(model / "blobs" / digest_of(layer).blob_name())),
+              digest_of(layer));
+  }
+  file = {};
+  EXPECT_EQ(read_file(manifest), first.json());
+  EXPECT_TRUE(eventually([&] { return !names_in(mount / "models").contains("some+model"); }));
+}
+
+TEST_F(Pinned, AnArchiveThatIsOpenIsReadToItsEnd) {
+  Mount mount{store.root()};
+  const std::string whole = read_file(mount / "archives/some+model.tar");
+  UniqueFd file{::open((mount / "archives/some+model.tar").c_str(), O_RDONLY | O_CLOEXEC)};
+  make(Change::is_removed, mount);
+  for (const LayerSpec& layer : first.layers) fs::remove(store.blob_path(digest_of(layer)));
+  EXPECT_FALSE(names_in(mount / "archives").contains("some+model.tar"));
+  std::string bytes(whole.size(), '\0');
+  EXPECT_EQ(::pread(file.get(), bytes.data(), bytes.size(), 0), static_cast<ssize_t>(whole.size()));
+  EXPECT_TRUE(bytes == whole);
+}
+
+}  // namespace
+}  // namespace ollamafs::test
