@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <string>
@@ -33,6 +34,9 @@ class InodeNumbers {
   using Hash = std::uint64_t (*)(std::string_view) noexcept;
 
   explicit InodeNumbers(Hash hash = inode_hash) noexcept : hash_{hash} {}
+
+  // Makes room for so many numbers.
+  void reserve(std::size_t count) { taken_.reserve(count); }
 
   // A number that this object has not given out before. With `late`, one that has kLateInode.
   [[nodiscard]] InodeNumber assign(const std::string& identity, bool late = false);

@@ -1,6 +1,7 @@
 #include "fs/live_view.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 
@@ -136,8 +137,11 @@ void LiveView::show() {
     const auto next = with_pinned(current->catalog());
     if (*next == current->catalog()) return;
     const auto tree = calls_.make_tree(next, current.get());
-    if (fs_.pins().unless_begun(begun, [&] { fs_.publish(tree); })) return;
+    if (fs_.pins().unless_begun(begun, [&] { fs_.publish(tree); })) break;
   }
+  // What went with the old tree and with the making of the new one is more than the rest of this
+  // program has: the C library would keep it.
+  ::malloc_trim(0);
 }
 
 std::shared_ptr<const Catalog> LiveView::with_pinned(const Catalog& shown) {

@@ -11,6 +11,11 @@ TreeBuilder::TreeBuilder(std::shared_ptr<const Catalog> catalog, const TreeOptio
                          InodeNumbers numbers)
     : options_{options}, numbers_{std::move(numbers)}, tree_{new Tree} {
   blob_nodes_.assign(catalog->blobs().size(), Node::kNone);
+  // Each model has its directories, its manifest and its archive; most blobs have one name.
+  const std::size_t nodes = catalog->models().size() * 8 + catalog->blobs().size();
+  numbers_.reserve(nodes);
+  tree_->nodes_.reserve(nodes);
+  links_.reserve(nodes);
   tree_->catalog_ = std::move(catalog);
   const NodeIndex root =
       add(NodeKind::directory, kRootInode, options_.store_uid, options_.store_gid);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -275,7 +276,8 @@ class Daemon {
       report_news(log_, before, now);
     };
     calls.note = [this](const std::string& text) { log_->warn("{}", text); };
-    live_view_ = std::make_unique<LiveView>(scanner_, *file_system_, scanned_, calls, live);
+    live_view_ =
+        std::make_unique<LiveView>(scanner_, *file_system_, std::move(scanned_), calls, live);
   }
 
   Log& log_;
@@ -304,6 +306,9 @@ class Daemon {
 
 ExitStatus mount_command(const MountArguments& arguments) {
   close_inherited_files();
+  // Trees and catalogs come and go as a whole; their large parts shall go back to the system. Left
+  // to itself, the C library raises this with the first one that goes.
+  ::mallopt(M_MMAP_THRESHOLD, 256 << 10);
   const MountOptions options = parse_mount_options(arguments.options);
   Log log{arguments.debug};
   const StoreChoice choice = choose_store(arguments.store, words_of(arguments));
