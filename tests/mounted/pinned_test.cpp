@@ -5,8 +5,6 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <functional>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
@@ -16,6 +14,7 @@
 #include "tests/mounted/mount.h"
 #include "tests/mounted/shown.h"
 #include "tests/mounted/ssh_server.h"
+#include "tests/mounted/stepwise_copy.h"
 #include "tests/mounted/walk.h"
 #include "tests/support/process.h"
 #include "tests/support/store_builder.h"
@@ -26,8 +25,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::AnyOf;
-using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 // What may happen to a model. Both versions share their weights.
 enum class Change { adds_a_blob, drops_a_blob, is_another, is_removed, is_replaced };
@@ -100,84 +97,6 @@ class Pinned : public ::testing::Test {
 
 // ---- step by step ----
 
-// Copies a model as cp -r and rsync do, by path, in this thread, and calls `between` before every
-// step.
-struct Copy {
-  bool failed = false;
-  std::map<std::string, std::string> blobs;
-  std::string manifest;
-  unsigned steps = 0;
-
-  Copy(const fs::path& model, const std::function<void(unsigned step)>& between) {
-    const auto step = [&] { between(steps++); };
-    step();
-    const std::vector<std::string> top = names(model);
-    step();
-    const std::vector<std::string> blob_names = names(model / "blobs");
-    for (const std::string& name : blob_names) {
-      step();
-      if (auto bytes = content(model / "blobs" / name, step)) blobs[name] = *bytes;
-    }
-    step();
-    fs::path at = model / "manifests";
-    for (int depth = 0; depth < 4; ++depth) {
-      const auto next = names(at);
-      step();
-      if (next.empty()) {
-        failed = true;
-        return;
-      }
-      at /= next.front();
-    }
-    if (auto bytes = content(at, step)) manifest = *bytes;
-  }
-
- private:
-  std::vector<std::string> names(const fs::path& directory) {
-    try {
-      std::vector<std::string> names = listing(directory);
-      std::erase_if(names, [](const std::string& name) { return name.starts_with('.'); });
-      return names;
-    } catch (const std::system_error&) {
-      failed = true;
-      return {};
-    }
-  }
-
-  template <class Step>
-  std::optional<std::string> content(const fs::path& path, Step&& step) {
-    const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-    if (!file) {
-      failed = true;
-      return std::nullopt;
-    }
-    step();
-    std::string bytes;
-    char buffer[100'000];
-    ssize_t n = 0;
-    while ((n = ::read(file.get(), buffer, sizeof buffer)) > 0) {
-      bytes.append(buffer, static_cast<std::size_t>(n));
-    }
-    if (n < 0) failed = true;
-    return n < 0 ? std::nullopt : std::optional{bytes};
-  }
-};
-
-void expect_sound(const Copy& copy) {
-  if (!copy.failed) {
-    EXPECT_NE(copy.manifest, "");
-  }
-  if (copy.manifest.empty()) return;
-  const auto manifest = nlohmann::json::parse(copy.manifest);
-  auto layers = manifest.at("layers");
-  layers.push_back(manifest.at("config"));
-  for (const auto& layer : layers) {
-    const Digest digest = Digest::parse(layer.at("digest").get<std::string>()).value();
-    ASSERT_TRUE(copy.blobs.contains(digest.blob_name())) << layer;
-    EXPECT_EQ(Digest::of(copy.blobs.at(digest.blob_name())), digest);
-  }
-}
-
 class PinnedSteps : public Pinned, public ::testing::WithParamInterface<Change> {};
 
 std::string name_of(Change change) {
@@ -196,12 +115,12 @@ TEST_P(PinnedSteps, GiveNoMixtureWhereverTheModelChanges) {
     SCOPED_TRACE(when);
     reset();
     Mount mount{store.root()};
-    const Copy copy{mount / "models/some+model", [&](unsigned step) {
-                      if (step == when) make(GetParam(), mount);
-                    }};
-    steps = copy.steps;
-    expect_sound(copy);
-    if (!copy.failed) ++whole;
+    const StepwiseCopy copy{mount / "models/some+model", [&](unsigned step) {
+                              if (step == when) make(GetParam(), mount);
+                            }};
+    steps = copy.steps();
+    EXPECT_EQ(copy.fault(), "");
+    if (!copy.failed()) ++whole;
     for (unsigned i = 1; i <= markers; ++i)
       fs::remove(store.v1_path(*ModelName::parse("marker:" + std::to_string(i))));
     markers = 0;

@@ -3,16 +3,14 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string>
 
 #include "tests/mounted/mount.h"
 #include "tests/soak/content.h"
 #include "tests/soak/crew.h"
+#include "tests/soak/held.h"
 #include "tests/support/temp_dir.h"
 
 namespace ollamafs::test {
@@ -23,36 +21,6 @@ namespace fs = std::filesystem;
 std::string told(const Reading& reading) {
   return reading.error == 0 ? reading.fault : std::strerror(reading.error);
 }
-
-// What a daemon holds.
-struct Held {
-  long memory = 0;  // KiB of its own
-  long descriptors = 0;
-};
-
-Held held_by(pid_t process) {
-  const fs::path proc = "/proc/" + std::to_string(process);
-  Held held;
-  std::ifstream status{proc / "status"};
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("RssAnon:")) held.memory = std::stol(line.substr(8));
-  }
-  held.descriptors = std::distance(fs::directory_iterator{proc / "fd"}, fs::directory_iterator{});
-  return held;
-}
-
-// AddressSanitizer keeps what was freed, so that its use is found out.
-Mount::Options with_little_kept() {
-  const char* const before = std::getenv("ASAN_OPTIONS");
-  const std::string options = std::string{before ? before : ""} + ":quarantine_size_mb=1";
-  return {.run = {.environment = {{"ASAN_OPTIONS", options}}}};
-}
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr long kGrowth = 64 << 10;  // KiB: what the sanitizers note about memory and threads
-#else
-constexpr long kGrowth = 2 << 10;
-#endif
 
 class Load : public ::testing::Test {
  protected:
@@ -74,7 +42,7 @@ TEST_F(Load, OfEightReadersGetsTheRightBytes) {
 // Every file is opened, read and closed; at least 10,000 times after the daemon has got all that it
 // keeps: its threads, their buffers.
 TEST_F(Load, LeavesDescriptorsAndMemoryFlat) {
-  Mount mount{content_.root(), with_little_kept()};
+  Mount mount{content_.root(), with_little_kept("hold=0")};
   const auto open_and_close = [&](std::uint64_t times, std::chrono::seconds time) {
     Crew crew;
     std::atomic<std::uint64_t> opened = 0;
