@@ -90,6 +90,12 @@ class Positions : public ::testing::Test {
       check();
     }
   }
+  void restart() {
+    const fs::path name = directory_.lexically_relative(mount_->path());
+    mount_.reset();
+    mount_.emplace(store_.root());
+    directory_ = *mount_ / name;
+  }
   [[nodiscard]] DirStream opened() const {
     DirStream stream{::opendir(directory_.c_str())};
     if (!stream) throw std::system_error{errno, std::generic_category(), directory_.string()};
@@ -186,6 +192,23 @@ TEST_F(Positions, BeginAgainAfterRewinddir) {
       for (int i = 0; i < read; ++i) (void)::readdir(stream.get());
       ::rewinddir(stream.get());
       EXPECT_TRUE(rest_of(stream.get()) == entries) << read;
+    }
+  });
+}
+
+// An NFS client goes on where it was when the server is back. The kernel has not cached the listing
+// then, so the daemon is asked for each.
+TEST_F(Positions, LeadToTheSameEntriesAfterARestart) {
+  in_both([&] {
+    auto entries = rest_of(opened().get());
+    std::mt19937_64 random{2};
+    std::ranges::shuffle(entries, random);
+    entries.resize(500);
+    restart();
+    for (const Placed& entry : entries) {
+      const UniqueFd directory = descriptor();
+      ASSERT_EQ(::lseek(directory.get(), entry.position, SEEK_SET), entry.position);
+      ASSERT_EQ(part_of(directory, 4096).at(0).name, entry.name);
     }
   });
 }
