@@ -7,25 +7,30 @@ namespace {
 
 constexpr std::size_t kManyModels = 16;
 
+// What is waited at least for the end of a use that is open, also where nothing is held.
+constexpr std::chrono::milliseconds kShortestWait{500};
+
 }  // namespace
 
 Pins::Use Pins::open(const Catalog& catalog, std::uint32_t blob) {
   if (!enabled_) return {};
   const Digest& digest = catalog.blobs()[blob].digest;
-  bool is_new = false;
   {
     const std::scoped_lock lock{mutex_};
     Used& used = used_[digest];
-    is_new = used.opens++ == 0 && used.last_close == Clock::time_point{};
-    if (is_new) ++begun_;
+    if (used.opens++ == 0 && used.last_close == Clock::time_point{}) ++begun_;
   }
   Use use{*this, digest};
   const auto users = catalog.users(blob);
-  if (!is_new || hold_.count() == 0 || users.size() > kManyModels) return use;
+  if (hold_.count() == 0 || users.size() > kManyModels) return use;
+  // Each time: since the use began, models may have come that name the blob too.
   std::vector<std::shared_ptr<const Held>> held;
   for (const std::uint32_t model : users) held.push_back(hold(catalog, catalog.models()[model]));
   const std::scoped_lock lock{mutex_};
-  if (const auto it = used_.find(digest); it != used_.end()) it->second.held.swap(held);
+  auto& known = used_.at(digest).held;
+  for (auto& blobs : held) {
+    if (std::ranges::find(known, blobs) == known.end()) known.push_back(std::move(blobs));
+  }
   return use;
 }
 
@@ -91,10 +96,11 @@ std::vector<std::uint32_t> Pins::pinned(const Catalog& shown) {
 std::optional<Pins::Clock::time_point> Pins::next_end() const {
   std::optional<Clock::time_point> next;
   const std::scoped_lock lock{mutex_};
+  // One that is open ends with its hold if it is closed now, which nobody is told.
+  const auto open_end = Clock::now() + std::max<Clock::duration>(hold_, kShortestWait);
   for (const auto& [digest, used] : used_) {
-    if (used.opens == 0 && (!next || used.last_close + hold_ < *next)) {
-      next = used.last_close + hold_;
-    }
+    const auto end = used.opens == 0 ? used.last_close + hold_ : open_end;
+    if (!next || end < *next) next = end;
   }
   return next;
 }

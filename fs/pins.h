@@ -58,7 +58,8 @@ class Pins {
   // are over.
   [[nodiscard]] std::vector<std::uint32_t> pinned(const Catalog& shown);
 
-  // When the first of the uses without an open file is over.
+  // When to ask again which models are in use: then the first of the uses may be over. Nothing if
+  // there is none.
   [[nodiscard]] std::optional<Clock::time_point> next_end() const;
 
   // Grows with every use that begins.
