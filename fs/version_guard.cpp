@@ -59,7 +59,11 @@ void VersionGuard::opened(pid_t tool, const Digest& blob) {
   const std::scoped_lock lock{mutex_};
   forget_old();
   for (auto& [name, change] : changes_) {
-    if (change.blobs.contains(blob)) change.tools[tool].opened.insert(blob);
+    if (change.blobs.contains(blob)) {
+      change.tools[tool].opened.insert(blob);
+    } else if (change.dropped.contains(blob)) {
+      change.tools.try_emplace(tool);  // it found it before the change, or in another model
+    }
   }
 }
 
