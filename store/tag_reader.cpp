@@ -70,7 +70,8 @@ TagResult TagReader::read(const Tag& tag) {
   refuse_shortage(store_, tag.path, ec);
   if (ec) return TagFailure{{}, open_failure(ec)};
 
-  TagResult result = S_ISLNK(st.st_mode) ? read_link(tag, entry.fd.get()) : read_plain(tag);
+  if (!S_ISLNK(st.st_mode)) return read_plain(tag);
+  TagResult result = read_link(tag, entry.fd.get());
   if (auto* file = std::get_if<TagFile>(&result)) file->mtime = st.st_mtim.tv_sec;
   return result;
 }

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <ctime>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -17,6 +18,7 @@
 #include <variant>
 #include <vector>
 
+#include "tests/support/process.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
 
@@ -320,6 +322,119 @@ TEST_F(TagReaderTest, SaysThatAManifestMayNotBeRead) {
     return ::testing::Matches(no_model("Permission denied"))(read(TreeKind::v1)) &&
            ::testing::Matches(broken(digest, "Permission denied"))(read(TreeKind::v2));
   }));
+}
+
+// ---- a store that is read again and again ----
+
+class PatientTagReader : public TagReaderTest {
+ protected:
+  // As one scan reads it.
+  TagResult scan(TreeKind tree = TreeKind::v1) {
+    reader_.begin();
+    TagResult result = reader_.read(tag(tree));
+    reader_.end();
+    return result;
+  }
+  static ManifestPtr content(const TagResult& result) {
+    return std::get<ManifestPtr>(std::get<TagFile>(result).content);
+  }
+  StoreDir dir_of_store_{store_.root(), OutsideLinks::refuse};
+  TagReader reader_{dir_of_store_, true};
+  std::string other_ = store_.text_model(2, 100).json();
+};
+
+// Not at once: two writes within a tick of the clock may look the same.
+TEST_F(PatientTagReader, RemembersAFileThatDidNotChange) {
+  store_.v1(kName, model_);
+  ASSERT_TRUE(eventually([&] {
+    const auto first = content(scan());
+    return content(scan()) == first;  // not even parsed again
+  }));
+  write_file(path(TreeKind::v1), other_);
+  EXPECT_EQ(content(scan())->bytes, other_);
+}
+
+TEST_F(PatientTagReader, ReadsAFileAgainThatWasWrittenJustNow) {
+  EXPECT_TRUE(eventually([&] {  // at once, unless this machine is slow
+    store_.v1(kName, model_);
+    const auto first = content(scan());
+    return content(scan()) != first;
+  }));
+}
+
+TEST_F(PatientTagReader, ReadsAManifestBlobOncePerScan) {
+  store_.v2(kName, model_);
+  const Tag one = tag(TreeKind::v2);
+  reader_.begin();
+  const auto first = content(reader_.read(one));
+  EXPECT_EQ(content(reader_.read(one)), first);
+  reader_.end();
+}
+
+TEST_F(PatientTagReader, ForgetsWhatAScanDidNotRead) {
+  store_.v1(kName, model_);
+  const std::weak_ptr<const StoredManifest> known = content(scan());
+  EXPECT_FALSE(known.expired());
+  reader_.begin();
+  reader_.end();
+  EXPECT_TRUE(known.expired());
+}
+
+TEST_F(PatientTagReader, TakesAFileThatIsBeingWrittenForWhatItWas) {
+  store_.v1(kName, model_);
+  set_mtime(path(TreeKind::v1), 1'700'000'000);
+  const auto before = content(scan());
+  for (const std::string& part : {std::string{}, other_.substr(0, 50), std::string{"{}x"}}) {
+    write_file(path(TreeKind::v1), part);
+    const TagResult result = scan();
+    EXPECT_EQ(content(result)->bytes, json_);
+    EXPECT_EQ(std::get<TagFile>(result).mtime, 1'700'000'000);
+    EXPECT_TRUE(reader_.has_pending());
+  }
+  write_file(path(TreeKind::v1), other_);
+  EXPECT_EQ(content(scan())->bytes, other_);
+  EXPECT_FALSE(reader_.has_pending());
+}
+
+TEST_F(PatientTagReader, WaitsForAFileThatItDoesNotKnow) {
+  write_file(path(TreeKind::v1), "{");
+  EXPECT_THAT(scan(), VariantWith<TagFailure>(Field(&TagFailure::pending, true)));
+  EXPECT_TRUE(reader_.has_pending());
+  write_file(path(TreeKind::v1), json_);
+  EXPECT_EQ(content(scan())->bytes, json_);
+  EXPECT_FALSE(reader_.has_pending());
+}
+
+TEST_F(PatientTagReader, LosesItsPatience) {
+  store_.v1(kName, model_);
+  (void)scan();
+  write_file(path(TreeKind::v1), "{");
+  set_mtime(path(TreeKind::v1), ::time(nullptr) - 3);
+  EXPECT_THAT(scan(), no_model("is not a manifest"));
+  EXPECT_FALSE(reader_.has_pending());
+  // What it was once is forgotten then.
+  write_file(path(TreeKind::v1), "{{");
+  EXPECT_THAT(scan(), VariantWith<TagFailure>(Field(&TagFailure::pending, true)));
+}
+
+// A clock that was set back must not make it wait for years.
+TEST_F(PatientTagReader, HasNoPatienceWithTheFuture) {
+  write_file(path(TreeKind::v1), "{");
+  set_mtime(path(TreeKind::v1), ::time(nullptr) + 3600);
+  EXPECT_THAT(scan(), no_model("is not a manifest"));
+}
+
+// Blobs get their names when they are complete.
+TEST_F(PatientTagReader, HasNoPatienceWithBlobs) {
+  const Digest digest = store_.v2(kName, model_);
+  write_file(store_.blob_path(digest), "{");
+  EXPECT_THAT(scan(TreeKind::v2), broken(digest, "is damaged"));
+  EXPECT_FALSE(reader_.has_pending());
+}
+
+TEST_F(TagReaderTest, HasNoPatienceUnlessItIsAskedFor) {
+  write_file(path(TreeKind::v1), "{");
+  EXPECT_THAT(read(TreeKind::v1), no_model("is not a manifest"));
 }
 
 }  // namespace
