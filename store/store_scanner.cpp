@@ -1,6 +1,8 @@
 #include "store/store_scanner.h"
 
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "store/tag_tree.h"
 
@@ -42,20 +44,44 @@ std::shared_ptr<const Catalog> StoreScanner::scan() {
   return catalog;
 }
 
-// Every directory on the way, as it was given and as it really is: with any of them the store comes
-// and goes. In the store itself, what it consists of.
+// The store comes and goes with the path that leads to it, and with what it consists of, each of
+// which may be a symlink to elsewhere.
 void StoreScanner::watch_path() {
-  std::error_code ec;
-  const fs::path& given = store_.given_path();
-  for (const fs::path& path : {given, fs::weakly_canonical(given, ec)}) {
-    fs::path directory = path.root_path();
-    for (const fs::path& name : path.relative_path()) {
-      watch_->add_name(directory, name.string());
-      directory /= name;
-    }
-  }
   for (const char* const name : {tree_folder(TreeKind::v1), tree_folder(TreeKind::v2), "blobs"}) {
-    watch_->add_name(given, name);
+    watch_way(store_.given_path() / name);
+  }
+}
+
+// Watches every directory on the way to `path` for the name by which the way goes on, through all
+// symlinks, also where there is nothing yet.
+void StoreScanner::watch_way(const fs::path& path) {
+  constexpr int kMostLinks = 40;  // as the kernel (path_resolution(7))
+  fs::path directory = path.root_path();
+  std::vector<fs::path> ahead;  // the names from `directory` on, the next one at the end
+  const auto go_on_by = [&](const fs::path& way) {
+    const auto names = way.relative_path();
+    const std::vector<fs::path> in_order{names.begin(), names.end()};
+    ahead.insert(ahead.end(), in_order.rbegin(), in_order.rend());
+  };
+  go_on_by(path);
+  for (int links = 0; !ahead.empty() && links <= kMostLinks;) {
+    const fs::path name = std::move(ahead.back());
+    ahead.pop_back();
+    if (name.empty() || name == ".") continue;
+    if (name == "..") {
+      directory = directory.parent_path();
+      continue;
+    }
+    watch_->add_name(directory, name.string());
+    std::error_code ec;
+    const fs::path target = fs::read_symlink(directory / name, ec);
+    if (ec) {
+      directory /= name;
+      continue;
+    }
+    ++links;
+    if (target.is_absolute()) directory = target.root_path();
+    go_on_by(target);
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <memory>
 
 #include "store/catalog.h"
@@ -28,6 +29,7 @@ class StoreScanner {
 
  private:
   void watch_path();
+  void watch_way(const std::filesystem::path& path);
 
   StoreDir& store_;
   TagReader reader_;
