@@ -19,6 +19,7 @@ using namespace std::chrono_literals;
 
 constexpr auto kReadAgain = 250ms;     // while something is being written
 constexpr auto kRetry = 2s;            // after the store could not be read
+constexpr auto kLookForUses = 60s;     // which begin unseen, and must be let go of when they end
 constexpr int kReadingsPerPause = 20;  // a poller takes no more than a twentieth of a processor
 
 int milliseconds_until(std::chrono::steady_clock::time_point then) {
@@ -47,6 +48,8 @@ LiveView::~LiveView() {
 }
 
 void LiveView::run() {
+  // When a use may be over. Stays although the use is over meanwhile and Pins know it no more.
+  std::optional<Clock::time_point> unpinning;
   for (;;) {
     const StoreWatch* const watch = scanner_.watch();
     if (watch && watch->failure()) {
@@ -56,16 +59,20 @@ void LiveView::run() {
                             *watch->failure()));
     }
     const auto reading = next_reading();
-    const auto unpinning = fs_.pins().next_end();
-    auto until = reading;
-    if (unpinning && (!until || *unpinning < *until)) until = unpinning;
+    const auto next_end = fs_.pins().next_end();
+    if (next_end && (!unpinning || *next_end < *unpinning)) unpinning = next_end;
+    auto until = Clock::now() + kLookForUses;
+    for (const auto& due : {reading, unpinning}) {
+      if (due) until = std::min(until, *due);
+    }
     if (!wait(until, true)) return;
 
     const auto now = Clock::now();
     if (store_has_changed() || (reading && now >= *reading)) {
       read_store();
     } else if (unpinning && now >= *unpinning) {
-      show();
+      unpinning.reset();
+      try_to([this] { show(); });
     } else if (!wait(now + options_.quiet, false)) {  // a download writes all the time
       return;
     }
@@ -83,11 +90,11 @@ std::optional<LiveView::Clock::time_point> LiveView::next_reading() const {
 }
 
 // Waits until then, or, `for_store`, until something may have changed. False: this must end.
-bool LiveView::wait(std::optional<Clock::time_point> until, bool for_store) {
+bool LiveView::wait(Clock::time_point until, bool for_store) {
   const StoreWatch* const watch = scanner_.watch();
   pollfd fds[2] = {{stop_.get(), POLLIN, 0},
                    {for_store && watch ? watch->descriptor() : -1, POLLIN, 0}};
-  while (::poll(fds, 2, until ? milliseconds_until(*until) : -1) < 0 && errno == EINTR) {
+  while (::poll(fds, 2, milliseconds_until(until)) < 0 && errno == EINTR) {
   }
   return fds[0].revents == 0;
 }
@@ -106,21 +113,30 @@ bool LiveView::store_has_changed() {
 
 void LiveView::read_store() {
   const auto begin = Clock::now();
-  std::shared_ptr<const Catalog> now;
-  try {
-    now = scanner_.scan();
+  try_to([&] {
+    auto now = scanner_.scan();
+    const bool is_same = *now == *scanned_;
+    if (!is_same) {
+      calls_.changed(*scanned_, *now);
+      scanned_ = std::move(now);
+    }
+    // What was read before may not be shown yet, if that failed.
+    if (!is_same || !read_trouble_.empty()) show();
     read_trouble_.clear();
+  });
+  last_reading_ = Clock::now();
+  reading_took_ = last_reading_ - begin;
+}
+
+// What fails is done again by a later reading.
+void LiveView::try_to(const std::function<void()>& action) {
+  try {
+    action();
   } catch (const std::exception& error) {
     note_once(read_trouble_,
               fmt::format("the store cannot be read, what it held before is shown: {}",
                           printable(error.what())));
   }
-  last_reading_ = Clock::now();
-  reading_took_ = last_reading_ - begin;
-  if (!now || *now == *scanned_) return;
-  calls_.changed(*scanned_, *now);
-  scanned_ = std::move(now);
-  show();
 }
 
 void LiveView::note_once(std::string& last, const std::string& text) {

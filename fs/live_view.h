@@ -54,9 +54,10 @@ class LiveView {
   using Clock = std::chrono::steady_clock;
 
   void run();
-  [[nodiscard]] bool wait(std::optional<Clock::time_point> until, bool for_store);
+  [[nodiscard]] bool wait(Clock::time_point until, bool for_store);
   [[nodiscard]] bool store_has_changed();
   void read_store();
+  void try_to(const std::function<void()>& action);
   void show();
   [[nodiscard]] std::shared_ptr<const Catalog> with_pinned(const Catalog& shown);
   void note_once(std::string& last, const std::string& text);
