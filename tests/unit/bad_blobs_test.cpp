@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <string.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <mutex>
@@ -100,6 +102,71 @@ TEST(BadBlobs, ComeBehindTheFaultsThatTheStoreHas) {
   Model model = model_with({"a"});
   model.faults = {"blob x is missing", "another"};
   EXPECT_EQ(bad.fault_of(model), "blob x is missing");
+}
+
+// ---- when a store is read again ----
+
+class BadBlobsForgotten : public ::testing::Test {
+ protected:
+  BadBlobsForgotten() {
+    write_file(file_, "bad");
+    read();
+    for (const Cause cause : {Cause::damage, Cause::shortage}) {
+      BadBlobs& bad = cause == Cause::damage ? damaged_ : short_;
+      bad.add(blob().digest, blob().identity, cause, "reason");
+    }
+  }
+  void read() { catalog_ = Catalog::read(dir_); }
+  [[nodiscard]] const Model& model() const { return catalog_->models()[0]; }
+  [[nodiscard]] const Blob& blob() const {
+    return *std::ranges::find(catalog_->blobs(), Digest::of("bad"), &Blob::digest);
+  }
+
+  TempDir temp_;
+  StoreBuilder store_{temp_ / "models"};
+  StoreDir dir_{temp_ / "models", OutsideLinks::refuse};
+  Digest digest_ = [this] {
+    ManifestSpec manifest;
+    manifest.layers = {store_.layer(kModelType, "bad"), store_.layer(kModelType, "good")};
+    return store_.v1("a:b", manifest);
+  }();
+  fs::path file_ = store_.blob_path(Digest::of("bad"));
+  std::shared_ptr<const Catalog> catalog_;
+  BadBlobs damaged_, short_;
+};
+
+TEST_F(BadBlobsForgotten, AreBadWhileTheirFileIsTheSame) {
+  read();
+  damaged_.forget_changed(*catalog_);
+  short_.forget_changed(*catalog_);
+  EXPECT_TRUE(damaged_.fault_of(model()));
+  EXPECT_TRUE(short_.fault_of(model()));
+}
+
+TEST_F(BadBlobsForgotten, AreGoodWhenAnotherFileIsThere) {
+  write_file(file_.string() + ".new", "bad");
+  fs::rename(file_.string() + ".new", file_);
+  read();
+  damaged_.forget_changed(*catalog_);
+  short_.forget_changed(*catalog_);
+  EXPECT_FALSE(damaged_.fault_of(model()));
+  EXPECT_FALSE(short_.fault_of(model()));
+  EXPECT_TRUE(damaged_.add(blob().digest, blob().identity, Cause::damage, "again")) << "is news";
+}
+
+TEST_F(BadBlobsForgotten, AreGoodWhenTheirFileWasWrittenAgain) {
+  fs::last_write_time(file_, fs::file_time_type::clock::now() + std::chrono::hours{1});
+  read();
+  damaged_.forget_changed(*catalog_);
+  EXPECT_FALSE(damaged_.fault_of(model()));
+}
+
+TEST_F(BadBlobsForgotten, AreForgottenWithTheLastModelThatNamesThem) {
+  const Model before = model();
+  fs::remove_all(store_.root() / "manifests");
+  read();
+  damaged_.forget_changed(*catalog_);
+  EXPECT_FALSE(damaged_.fault_of(before));
 }
 
 // ---- what readers of a file system see of them ----

@@ -230,6 +230,19 @@ TEST_F(BlobPoolTest, DoesNotShareAFileThatTookTheOtherOnesPlace) {
   EXPECT_EQ(content(*fresh), random_bytes(2, kSize));
 }
 
+// Whoever opens it now would read to the cut and call the rest an error.
+TEST_F(BlobPoolTest, DoesNotOpenAgainWhatWasCutShortWhileItWasOpen) {
+  BlobPool pool{store_, limits_for(Hold::descriptor)};
+  const Blob blob = write(random_bytes(1, kSize));
+  const auto open = pool.open(blob, ec_);
+  ASSERT_FALSE(ec_);
+  EXPECT_EQ(pool.open(blob, ec_), open);
+  fs::resize_file(file(blob), kSize - 1);
+  EXPECT_EQ(pool.open(blob, ec_), nullptr);
+  EXPECT_EQ(ec_, std::errc::io_error);
+  EXPECT_EQ(pool.check(blob), std::errc::io_error);
+}
+
 // ---- the same for every way of holding a blob ----
 
 class HeldBlob : public BlobPoolTest, public ::testing::WithParamInterface<Hold> {

@@ -6,11 +6,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <ostream>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
@@ -234,6 +237,83 @@ TEST_F(StoreDirTest, StaysWithTheFolderThatItOpened) {
   fs::rename(root(), dir_ / "moved");
   write_file(root() / "blobs/plain", "another");
   EXPECT_EQ(get(store, "blobs/plain"), found("plain"));
+}
+
+// ---- reopen ----
+
+TEST_F(StoreDirTest, OpensWhatIsAtItsPathByNow) {
+  StoreDir store{root(), OutsideLinks::refuse};
+  fs::rename(root(), dir_ / "moved");
+  write_file(root() / "blobs/plain", "another");
+  std::error_code ec = std::make_error_code(std::errc::io_error);
+  store.reopen(ec);
+  EXPECT_FALSE(ec);
+  EXPECT_EQ(get(store, "blobs/plain"), found("another"));
+  fs::create_symlink(dir_ / "moved/blobs/plain", root() / "blobs/old");
+  EXPECT_EQ(get(store, "blobs/old"), refused(std::errc::cross_device_link)) << "outside by now";
+}
+
+TEST_F(StoreDirTest, FollowsALinkThatLeadsElsewhereByNow) {
+  fs::create_directory_symlink(root(), dir_ / "link");
+  StoreDir store{dir_ / "link", OutsideLinks::refuse};
+  EXPECT_EQ(store.given_path(), dir_ / "link");
+  EXPECT_EQ(get(store, "blobs/plain"), found("plain"));
+  write_file(dir_ / "other/blobs/plain", "another");
+  fs::remove(dir_ / "link");
+  fs::create_directory_symlink(dir_ / "other", dir_ / "link");
+  EXPECT_EQ(get(store, "blobs/plain"), found("plain"));
+  std::error_code ec;
+  store.reopen(ec);
+  EXPECT_FALSE(ec);
+  EXPECT_EQ(get(store, "blobs/plain"), found("another"));
+  EXPECT_EQ(store.path(), fs::canonical(root())) << "of the folder that was opened first";
+}
+
+TEST_F(StoreDirTest, KeepsTheFolderThatItHasIfThePathLeadsNowhere) {
+  StoreDir store{root(), OutsideLinks::refuse};
+  fs::rename(root(), dir_ / "moved");
+  std::error_code ec;
+  store.reopen(ec);
+  EXPECT_EQ(ec, std::errc::no_such_file_or_directory);
+  EXPECT_EQ(get(store, "blobs/plain"), found("plain"));
+  write_file(root(), "a file");
+  store.reopen(ec);
+  EXPECT_EQ(ec, std::errc::not_a_directory);
+  EXPECT_EQ(get(store, "blobs/plain"), found("plain"));
+}
+
+TEST_F(StoreDirTest, KeepsAFolderOpenForWhoHasIt) {
+  StoreDir store{root(), OutsideLinks::refuse};
+  const auto folder = store.folder();
+  struct stat before {
+  }, after{}, now{};
+  ASSERT_EQ(::fstat(folder->get(), &before), 0);
+  fs::rename(root(), dir_ / "moved");
+  fs::create_directory(root());
+  std::error_code ec;
+  store.reopen(ec);
+  ASSERT_EQ(::fstat(folder->get(), &after), 0);
+  ASSERT_EQ(::fstat(store.folder()->get(), &now), 0);
+  EXPECT_EQ(after.st_ino, before.st_ino);
+  EXPECT_NE(now.st_ino, before.st_ino);
+}
+
+TEST_F(StoreDirTest, MayBeReopenedWhileOthersRead) {
+  StoreDir store{root(), OutsideLinks::refuse};
+  std::atomic<bool> stop = false;
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 3; ++thread) {
+    threads.emplace_back([&] {
+      while (!stop) EXPECT_EQ(get(store, "blobs/plain"), found("plain"));
+    });
+  }
+  std::error_code ec;
+  for (int i = 0; i < 500; ++i) {
+    store.reopen(ec);
+    EXPECT_FALSE(ec);
+  }
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST(IsBeneath, ComparesWholeNames) {
