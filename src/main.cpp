@@ -56,7 +56,9 @@ void add_mount(CLI::App& app, MountArguments& arguments) {
   add_store(*mount, arguments.store);
   mount->add_flag("-f,--foreground", arguments.foreground, "Stay in the foreground");
   mount->add_flag("-d,--debug", arguments.debug, "Likewise, and log every request");
-  mount->add_option("-o", arguments.options, "allow_other, uid=, gid=, follow=DIR, hold=S, nonempty, poll=S")
+  mount
+      ->add_option("-o", arguments.options,
+                   "allow_other, uid=, gid=, follow=DIR, hold=S, nonempty, poll=S")
       ->type_name("OPTION,...")
       ->expected(1)
       ->allow_extra_args(false)

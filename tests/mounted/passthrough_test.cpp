@@ -115,7 +115,7 @@ TEST_F(Passthrough, HoldsNothingAfterThousandOpens) {
   store.v1("llama3.2:3b", store.text_model(1, 3'000'000));
   const fs::path in_store = store.blob_path(weights());
   const auto full = blocks_in_use();
-  const Mount mount{store.root()};
+  const Mount mount{store.root(), {.arguments = {"-o", "hold=0"}}};
   EXPECT_THAT(mount.log(), HasSubstr(by_root()));
   const auto open = [&] {
     UniqueFd fd{::open(weights_in(mount.path()).c_str(), O_RDONLY | O_CLOEXEC)};
