@@ -1,7 +1,9 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -56,6 +58,28 @@ struct Outcome {
 
 // Reads a range as a program does that wants all of it. O_DIRECT needs no more than that.
 [[nodiscard]] Outcome read_range(const UniqueFd& fd, std::uint64_t offset, std::size_t size);
+
+// A file in memory, to the end of the scope.
+class Mapping {
+ public:
+  Mapping(const UniqueFd& fd, std::size_t size, int sharing)
+      : size_{size},
+        start_{::mmap(nullptr, size, PROT_READ, sharing, fd.get(), 0)},
+        error_{errno} {}
+  ~Mapping() {
+    if (start_ != MAP_FAILED) ::munmap(start_, size_);
+  }
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+
+  [[nodiscard]] int error() const { return start_ == MAP_FAILED ? error_ : 0; }  // errno
+  [[nodiscard]] std::string_view bytes() const { return {static_cast<const char*>(start_), size_}; }
+
+ private:
+  std::size_t size_;
+  void* start_;
+  int error_;
+};
 
 // A file that is read in one of the ways, on a real mount, and what it must hold.
 class DataPathTest : public ::testing::TestWithParam<DataPath> {

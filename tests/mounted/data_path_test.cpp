@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <random>
 #include <string>
@@ -80,15 +81,13 @@ TEST_P(DataPathTest, HasTheBytesOfWhoReadsStraightOn) {
 TEST_P(DataPathTest, CanBeMapped) {
   for (const int sharing : {MAP_PRIVATE, MAP_SHARED}) {
     const UniqueFd file = open_uncached();
-    void* const map = ::mmap(nullptr, expected_.size(), PROT_READ, sharing, file.get(), 0);
-    const int error = errno;
+    const Mapping map{file, expected_.size(), sharing};
     if (is_archive() && sharing == MAP_SHARED && !library_is_new()) {
-      EXPECT_EQ(map, MAP_FAILED);
-      EXPECT_EQ(error, ENODEV);
+      EXPECT_EQ(map.error(), ENODEV);
       continue;
     }
-    ASSERT_NE(map, MAP_FAILED) << ::strerrorname_np(error);
-    const std::string_view mapped{static_cast<const char*>(map), expected_.size()};
+    ASSERT_EQ(map.error(), 0) << std::strerror(map.error());
+    const std::string_view mapped = map.bytes();
     std::mt19937_64 random{2};
     for (int i = 0; i < 300; ++i) {
       const auto [offset, size] = any_range(random);
@@ -97,7 +96,6 @@ TEST_P(DataPathTest, CanBeMapped) {
           << size << " bytes at " << offset;
     }
     EXPECT_TRUE(mapped == expected_);
-    ::munmap(map, expected_.size());
   }
 }
 
