@@ -79,10 +79,10 @@ CacheNotices ways_to(const Tree& tree, const Digest& digest) {
 
 FileSystem::FileSystem(const StoreDir& store, std::shared_ptr<const Tree> tree,
                        const BlobLimits& limits, OnBadBlob on_bad_blob, OnStale on_stale,
-                       std::chrono::milliseconds hold)
+                       std::chrono::milliseconds hold, Verify verify)
     : store_{store},
       nodes_{std::move(tree)},
-      pool_{store, limits},
+      pool_{store, limits, verify},
       pins_{pool_, hold},
       guard_{hold},
       on_bad_blob_{std::move(on_bad_blob)},
@@ -177,7 +177,10 @@ std::unique_ptr<OpenFile> FileSystem::open_file(const NodeRef& file, std::error_
     use.emplace(pins_.open(file.tree->catalog(), file->source));
     guard_.opened(tool, file.tree->catalog().blobs()[file->source].digest);
   }
-  return std::make_unique<OpenFile>(nodes_.pin(file), std::move(content), std::move(use));
+  auto opened = std::make_unique<OpenFile>(nodes_.pin(file), std::move(content), std::move(use));
+  opened->caching =
+      file->kind == NodeKind::archive ? Caching::bypass : opened->content->enter_cache();
+  return opened;
 }
 
 std::shared_ptr<const OpenLayout> FileSystem::content_of(const NodeRef& file, std::error_code& ec) {
@@ -221,6 +224,15 @@ void FileSystem::gather(OpenFile& file, Gathered& out, std::size_t size, std::ui
     ec = read_failed(*failure);
 }
 
+bool FileSystem::verify_on(const OpenLayout& content, std::size_t size, std::uint64_t offset,
+                           std::error_code& ec) {
+  constexpr std::uint64_t piece = 4u << 20;
+  ec.clear();
+  bool more = false;
+  if (const auto failure = content.verify_on(size, offset, piece, more)) ec = read_failed(*failure);
+  return more && !ec;
+}
+
 // Once per chunk, for the next two: asking costs something even if all of it is in memory.
 std::uint64_t FileSystem::ahead_of(OpenFile& file, std::size_t size,
                                    std::uint64_t offset) noexcept {
@@ -236,15 +248,31 @@ void FileSystem::check(const OpenLayout& content) {
 }
 
 std::error_code FileSystem::read_failed(const OpenLayout::Failure& failure) {
+  if (failure.error == BlobFault::unverified) return failure.error;
   blob_failed(failure.blob, failure.file, failure.error);
   return is_shortage(failure.error) ? failure.error : kIoError;
 }
 
+// Whether the next who begins with a model may have the blob, although nothing changes in the store
+// from now on: because it was this process's trouble, or because the store has another file
+// already.
+bool FileSystem::may_pass(const Digest& blob, const FileIdentity& file,
+                          const std::error_code& ec) const {
+  if (is_shortage(ec) || ec == BlobFault::changed) return true;
+  if (ec != BlobFault::wrong_digest) return false;
+  const auto tree = nodes_.current();
+  const auto blobs = tree->catalog().blobs();
+  const auto now = std::ranges::lower_bound(blobs, blob, {}, &Blob::digest);
+  return now != blobs.end() && now->digest == blob && !same_file(now->identity, file);
+}
+
 void FileSystem::blob_failed(const Digest& blob, const FileIdentity& file,
                              const std::error_code& ec) {
-  const bool shortage = is_shortage(ec);
-  const std::string reason =
-      ec == std::errc::io_error ? "it is damaged or not the file that it was" : ec.message();
+  const bool shortage = may_pass(blob, file, ec);
+  const bool is_named = ec.category() == blob_fault_category();
+  const std::string reason = ec == std::errc::io_error && !is_named
+                                 ? "it is damaged or not the file that it was"
+                                 : ec.message();
   const auto cause = shortage ? BadBlobs::Cause::shortage : BadBlobs::Cause::damage;
   if (!bad_blobs_.add(blob, file, cause, reason)) return;
   on_stale_(ways_to(*nodes_.current(), blob));

@@ -36,6 +36,7 @@ struct OpenFile {
 
   NodeTable::Pin pin;
   std::optional<Pins::Use> use;  // of a blob
+  Caching caching = Caching::keep;
   std::shared_ptr<const OpenLayout> content;
   MapWindow window;                     // on the blobs of `content`
   std::atomic<std::uint64_t> next = 0;  // where a reader who goes straight on will read
@@ -50,11 +51,12 @@ class FileSystem {
 
   // `store` must outlive the file system and all that it opened. `on_stale` is told what the kernel
   // must forget; from any thread, and it must not wait for the kernel. `hold` is how long a model
-  // stays in use beyond the last close of its files.
+  // stays in use beyond the last close of its files. `verify`: blobs are hashed while they are
+  // read.
   FileSystem(
       const StoreDir& store, std::shared_ptr<const Tree> tree, const BlobLimits& limits,
       OnBadBlob on_bad_blob, OnStale on_stale = [](const CacheNotices&) {},
-      std::chrono::milliseconds hold = {});
+      std::chrono::milliseconds hold = {}, Verify verify = Verify::no);
 
   // Shows another tree from now on. What is open stays what it is.
   void publish(std::shared_ptr<const Tree> tree);
@@ -97,9 +99,15 @@ class FileSystem {
                                                     pid_t tool = 0);
 
   // Gathers in `out` what the file has from `offset` on, up to `size` bytes; fewer only at its end.
-  // A range that cannot be had in full is an error as a whole.
+  // A range that cannot be had in full is an error as a whole. BlobFault::unverified: it holds a
+  // blob's last byte, and much of that blob must be hashed first: verify_on() as long as it returns
+  // true, then again.
   void gather(OpenFile& file, Gathered& out, std::size_t size, std::uint64_t offset,
               std::error_code& ec);
+
+  // Does a part of that, some milliseconds long. False: there is no more to do, or an error.
+  bool verify_on(const OpenLayout& content, std::size_t size, std::uint64_t offset,
+                 std::error_code& ec);
 
   // To be called for each range that is read. How many bytes behind it the reader, who reads
   // straight on, should find in memory: for OpenLayout::prefetch, 0: none.
@@ -131,6 +139,8 @@ class FileSystem {
                                                               std::error_code& ec);
   [[nodiscard]] std::error_code read_failed(const OpenLayout::Failure& failure);
   void blob_failed(const Digest& blob, const FileIdentity& file, const std::error_code& ec);
+  [[nodiscard]] bool may_pass(const Digest& blob, const FileIdentity& file,
+                              const std::error_code& ec) const;
 
   const StoreDir& store_;
   NodeTable nodes_;

@@ -221,11 +221,8 @@ void open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
     if (ec) return ec;
     // Content never changes under a number, and blobs may be mapped, so the kernel caches them.
     // Archives are read once and by large requests: past its cache that is twice as fast.
-    if (node->kind == NodeKind::archive) {
-      info->direct_io = 1;
-    } else {
-      info->keep_cache = 1;
-    }
+    info->direct_io = opened->caching == Caching::bypass;
+    info->keep_cache = opened->caching == Caching::keep;
     Driver& state = driver(req);
     const bool is_blob = node->kind == NodeKind::blob;
     if (is_blob) state.passthrough.open(req, ino, opened->content->sole_descriptor(), *info);
@@ -244,25 +241,49 @@ void release(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
   fuse_reply_err(req, 0);
 }
 
+std::error_code reply_range(fuse_req_t req, FileSystem& fs, OpenFile& file, std::size_t size,
+                            std::uint64_t start) {
+  thread_local Gathered bytes;
+  std::error_code ec;
+  fs.gather(file, bytes, size, start, ec);
+  if (ec) return ec;
+  // The file may be closed by another thread as soon as the reply is sent: not its content.
+  const auto content = file.content;
+  const std::uint64_t ahead = FileSystem::ahead_of(file, bytes.size(), start);
+  const auto pieces = bytes.pieces();
+  // EFAULT: a blob was cut short since it was looked at. The kernel has made it EIO.
+  if (fuse_reply_iov(req, pieces.data(), static_cast<int>(pieces.size())) == -EFAULT) {
+    fs.check(*content);
+  } else if (ahead > 0) {
+    content->prefetch(start + bytes.size(), ahead);
+  }
+  bytes.release();
+  return {};
+}
+
+// One part of what must be done before a range can be given away, or the answer. True: there is
+// more. Until the answer the kernel keeps the file open.
+bool verify_on(fuse_req_t req, OpenFile& file, std::size_t size, std::uint64_t start,
+               bool over) noexcept {
+  bool more = false;
+  serve(req, [&](FileSystem& fs) -> std::error_code {
+    if (over) return std::make_error_code(std::errc::not_connected);
+    if (fuse_req_interrupted(req)) return std::make_error_code(std::errc::interrupted);
+    std::error_code ec;
+    more = fs.verify_on(*file.content, size, start, ec);
+    return more || ec ? ec : reply_range(req, fs, file, size, start);
+  });
+  return more;
+}
+
 void read(fuse_req_t req, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info* info) {
   serve(req, [&](FileSystem& fs) -> std::error_code {
-    thread_local Gathered bytes;
     OpenFile& file = handle<OpenFile>(info);
     const auto start = static_cast<std::uint64_t>(offset);
-    std::error_code ec;
-    fs.gather(file, bytes, size, start, ec);
-    if (ec) return ec;
-    // The file may be closed by another thread as soon as the reply is sent: not its content.
-    const auto content = file.content;
-    const std::uint64_t ahead = FileSystem::ahead_of(file, bytes.size(), start);
-    const auto pieces = bytes.pieces();
-    // EFAULT: a blob was cut short since it was looked at. The kernel has made it EIO.
-    if (fuse_reply_iov(req, pieces.data(), static_cast<int>(pieces.size())) == -EFAULT) {
-      fs.check(*content);
-    } else if (ahead > 0) {
-      content->prefetch(start + bytes.size(), ahead);
-    }
-    bytes.release();
+    const auto ec = reply_range(req, fs, file, size, start);
+    if (ec != BlobFault::unverified) return ec;
+    driver(req).verifications.add(
+        [req, &file, size, start](bool over) { return verify_on(req, file, size, start, over); });
     return {};
   });
 }

@@ -7,19 +7,22 @@
 #include "fs/fuse.h"
 #include "fs/handle_set.h"
 #include "fs/passthrough.h"
+#include "fs/turns.h"
 
 namespace ollamafs {
 
 // What the operations work on: their session's userdata. Handles that are still open when the
 // connection ends are closed with it.
 struct Driver {
-  Driver(FileSystem& fs, const BackingCalls* backing, std::function<void(BlobAccess)> on_refusal)
-      : file_system{fs}, passthrough{backing, std::move(on_refusal)} {}
+  Driver(FileSystem& fs, const BackingCalls* backing, std::function<void(BlobAccess)> on_refusal,
+         BlobAccess::Way without_backing)
+      : file_system{fs}, passthrough{backing, std::move(on_refusal), without_backing} {}
 
   FileSystem& file_system;
   bool kernel_opens_directories = false;  // after INIT: it can be left to it
   HandleSet<OpenFile> files;
   Passthrough passthrough;
+  Turns verifications;  // of blobs whose last bytes are asked for; stops before the session ends
 };
 
 // Answer the kernel's requests out of a Driver's FileSystem, over libfuse's low-level interface.

@@ -7,10 +7,9 @@ namespace ollamafs {
 
 using Way = BlobAccess::Way;
 
-Passthrough::Passthrough(const BackingCalls* calls, std::function<void(BlobAccess)> on_refusal)
-    : calls_{calls},
-      on_refusal_{std::move(on_refusal)},
-      access_{calls ? Way::untried : Way::no_library} {}
+Passthrough::Passthrough(const BackingCalls* calls, std::function<void(BlobAccess)> on_refusal,
+                         Way without)
+    : calls_{calls}, on_refusal_{std::move(on_refusal)}, access_{calls ? Way::untried : without} {}
 
 void Passthrough::negotiate(fuse_conn_info& connection) {
   const std::scoped_lock lock{mutex_};

@@ -19,6 +19,7 @@ struct BlobAccess {
     no_library,   // this daemon: libfuse is too old
     no_kernel,    // this daemon: the kernel is too old, or was built without
     refused,      // this daemon: the kernel refused to take a blob
+    unwanted,     // this daemon: it must see what is read
   };
   Way way = Way::untried;
   int error = 0;  // errno of `refused`
@@ -32,8 +33,10 @@ struct BlobAccess {
 // threads.
 class Passthrough {
  public:
-  // `calls` may be nullptr: no passthrough. `on_refusal` is called once, if ever, from any thread.
-  Passthrough(const BackingCalls* calls, std::function<void(BlobAccess)> on_refusal);
+  // `calls` may be nullptr: no passthrough, for the reason `without`. `on_refusal` is called once,
+  // if ever, from any thread.
+  Passthrough(const BackingCalls* calls, std::function<void(BlobAccess)> on_refusal,
+              BlobAccess::Way without = BlobAccess::Way::no_library);
 
   // In the INIT request.
   void negotiate(fuse_conn_info& connection);

@@ -66,7 +66,8 @@ void Session::Destroy::operator()(fuse_session* session) const noexcept {
 }
 
 Session::Session(FileSystem& fs, const SessionOptions& options)
-    : driver_{std::make_unique<Driver>(fs, options.backing, options.on_refusal)} {
+    : driver_{std::make_unique<Driver>(fs, options.backing, options.on_refusal,
+                                       options.without_backing)} {
   Arguments arguments;
   for (const char* option : {"ro", "nosuid", "nodev", "noexec", "default_permissions"}) {
     arguments.add_option(option);
@@ -83,6 +84,7 @@ Session::Session(FileSystem& fs, const SessionOptions& options)
 // libfuse would unmount by path, unless it sees that the connection has ended (POLLERR). So what it
 // sees is a pipe that nobody reads, put into the connection's place, which ends that.
 Session::~Session() {
+  driver_->verifications.stop();  // with the last answers
   if (!mounted_) return;
   disconnect();
   fuse_session_unmount(session_.get());

@@ -24,6 +24,7 @@ struct SessionOptions {
       false;           // others than the mounting user may enter, as far as the modes let them
   bool debug = false;  // libfuse logs every request
   const BackingCalls* backing = backing_calls();                   // nullptr: no passthrough
+  BlobAccess::Way without_backing = BlobAccess::Way::no_library;   // why there is none
   std::function<void(BlobAccess)> on_refusal = [](BlobAccess) {};  // see Passthrough
 };
 

@@ -14,6 +14,8 @@ std::string reason(const BlobAccess& access) {
       return "faster by passthrough, with libfuse 3.17 and Linux 6.9, as root";
     case BlobAccess::Way::no_kernel:
       return "faster by passthrough, with Linux 6.9, as root";
+    case BlobAccess::Way::unwanted:
+      return "no passthrough, because they are verified";
     default:
       break;
   }

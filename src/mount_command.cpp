@@ -160,8 +160,13 @@ class Daemon {
     file_system_ = std::make_unique<FileSystem>(
         store_, make_tree(catalog, nullptr), blob_limits(),
         [this](const std::string& message) { log_->error("{}", message); },
-        [this](CacheNotices notices) { notifier_->add(std::move(notices)); }, options.hold);
+        [this](CacheNotices notices) { notifier_->add(std::move(notices)); }, options.hold,
+        options.verify ? Verify::yes : Verify::no);
     SessionOptions session{store_.path().string(), access.allow_other(), arguments.debug};
+    if (options.verify) {
+      session.backing = nullptr;
+      session.without_backing = BlobAccess::Way::unwanted;
+    }
     session.on_refusal = [this](BlobAccess way) {
       if (answered_) log_->warn("{} from now on", blob_access_note(way));
     };

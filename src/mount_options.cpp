@@ -85,6 +85,8 @@ void apply(MountOptions& options, const std::string& word) {
     options.allow_other = true;
   } else if (is_flag("nonempty")) {
     options.nonempty = true;
+  } else if (is_flag("verify")) {
+    options.verify = true;
   } else if (has_value("uid")) {
     options.uid = id_of(name, value, user_id);
   } else if (has_value("gid")) {

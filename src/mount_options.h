@@ -14,6 +14,7 @@ namespace ollamafs {
 struct MountOptions {
   bool allow_other = false;
   bool nonempty = false;
+  bool verify = false;  // hash blobs while they are read
   std::optional<uid_t> uid;
   std::optional<gid_t> gid;
   std::vector<std::filesystem::path> follow;  // real paths of directories

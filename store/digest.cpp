@@ -57,6 +57,33 @@ Digest Digest::of(std::string_view data) {
   return Digest{bytes};
 }
 
+struct Hasher::State {
+  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context{EVP_MD_CTX_new(),
+                                                                  &EVP_MD_CTX_free};
+};
+
+Hasher::Hasher() : state_{std::make_unique<State>()} {
+  if (!state_->context || EVP_DigestInit_ex(state_->context.get(), sha256(), nullptr) != 1)
+    throw std::runtime_error("libcrypto could not begin a SHA-256");
+}
+
+Hasher::~Hasher() = default;
+
+void Hasher::add(std::string_view bytes) {
+  if (EVP_DigestUpdate(state_->context.get(), bytes.data(), bytes.size()) != 1)
+    throw std::runtime_error("libcrypto could not go on with a SHA-256");
+}
+
+Digest Hasher::finish() {
+  Digest::Bytes bytes{};
+  unsigned size = 0;
+  if (EVP_DigestFinal_ex(state_->context.get(), bytes.data(), &size) != 1 ||
+      size != Digest::kBytes) {
+    throw std::runtime_error("libcrypto could not end a SHA-256");
+  }
+  return Digest{bytes};
+}
+
 std::string Digest::hex() const {
   constexpr std::string_view digits = "0123456789abcdef";
   std::string out;

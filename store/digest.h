@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -46,6 +47,25 @@ class Digest {
 
  private:
   Bytes bytes_{};
+};
+
+// The SHA-256 of bytes that come piece by piece. Not for several threads at once. All of it throws
+// std::runtime_error if libcrypto refuses.
+class Hasher {
+ public:
+  Hasher();
+  ~Hasher();
+  Hasher(const Hasher&) = delete;
+  Hasher& operator=(const Hasher&) = delete;
+
+  void add(std::string_view bytes);
+
+  // Of all that was added; to be called once.
+  [[nodiscard]] Digest finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 // The modification time that the view and the archives show for content of this digest, in seconds

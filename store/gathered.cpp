@@ -42,7 +42,8 @@ void Gathered::add(const char* bytes, std::size_t size) {
 
 std::error_code Gathered::add(const OpenBlob& blob, MapWindow& window, std::size_t size,
                               std::uint64_t offset) {
-  if (size < kMapFrom || blob.descriptor() < 0) return blob.read(room_for(size), size, offset);
+  if (size < kMapFrom || blob.descriptor() < 0 || !blob.may_be_mapped())
+    return blob.read(room_for(size), size, offset);
   std::error_code ec;
   MapWindow::Range range = window.map(blob, size, offset, ec);
   if (ec) return ec;

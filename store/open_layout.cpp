@@ -11,10 +11,20 @@ bool OpenLayout::reads(std::span<const Blob* const> blobs) const noexcept {
   });
 }
 
-int OpenLayout::sole_descriptor() const noexcept {
+const OpenBlob* OpenLayout::sole_blob() const noexcept {
   const auto segments = layout_.segments();
-  if (segments.size() != 1 || segments[0].is_generated() || segments[0].source != 0) return -1;
-  return blobs_[segments[0].blob]->descriptor();
+  if (segments.size() != 1 || segments[0].is_generated() || segments[0].source != 0) return nullptr;
+  return blobs_[segments[0].blob].get();
+}
+
+int OpenLayout::sole_descriptor() const noexcept {
+  const OpenBlob* blob = sole_blob();
+  return blob ? blob->descriptor() : -1;
+}
+
+Caching OpenLayout::enter_cache() const {
+  const OpenBlob* blob = sole_blob();
+  return blob ? blob->enter_cache() : Caching::keep;
 }
 
 std::optional<OpenLayout::Failure> OpenLayout::read(char* out, std::size_t size,
@@ -49,6 +59,23 @@ std::optional<OpenLayout::Failure> OpenLayout::gather(Gathered& out, MapWindow& 
           failure = {ec, blobs_[segment.blob]->digest(), blobs_[segment.blob]->identity()};
         }
       });
+  return failure;
+}
+
+std::optional<OpenLayout::Failure> OpenLayout::verify_on(std::size_t size, std::uint64_t offset,
+                                                         std::uint64_t most, bool& more) const {
+  std::optional<Failure> failure;
+  more = false;
+  layout_.for_each_in(offset, size,
+                      [&](const Segment& segment, std::uint64_t at, std::uint64_t length) {
+                        if (more || segment.is_generated()) return;
+                        const OpenBlob& blob = *blobs_[segment.blob];
+                        if (segment.source + at + length != blob.size() || !blob.lacks_verdict())
+                          return;
+                        more = true;
+                        if (const auto ec = blob.verify_on(most))
+                          failure = {ec, blob.digest(), blob.identity()};
+                      });
   return failure;
 }
 

@@ -51,10 +51,20 @@ class OpenLayout {
   // Asks the kernel to have the blobs' parts of a range at hand soon.
   void prefetch(std::uint64_t offset, std::uint64_t size) const noexcept;
 
+  // After BlobFault::unverified: hashes up to `most` bytes more of the first blob that ends within
+  // the range and lacks its verdict; `more` tells whether there was one.
+  [[nodiscard]] std::optional<Failure> verify_on(std::size_t size, std::uint64_t offset,
+                                                 std::uint64_t most, bool& more) const;
+
+  // As OpenBlob::enter_cache; of a file that is not one blob alone: keep.
+  [[nodiscard]] Caching enter_cache() const;
+
   // The blobs whose open files are not what they were any more.
   [[nodiscard]] std::vector<Failure> check() const;
 
  private:
+  [[nodiscard]] const OpenBlob* sole_blob() const noexcept;
+
   Layout layout_;
   std::vector<std::shared_ptr<const OpenBlob>> blobs_;
 };
