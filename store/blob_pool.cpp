@@ -187,7 +187,8 @@ std::error_code OpenBlob::check() const noexcept try {
 
 // What is open of the digest in other states may be read through the same cache, so all of it must
 // have the same bytes; and what the kernel may have from before must be of this state or be
-// forgotten.
+// forgotten. Not more often than that: to forget a page that is just waited for the kernel waits
+// itself, and cannot be killed then.
 Caching OpenBlob::enter_cache() const {
   if (!ledger_->verify) return Caching::keep;
   const std::scoped_lock lock{ledger_->mutex};
@@ -195,13 +196,14 @@ Caching OpenBlob::enter_cache() const {
     ledger_->cached.insert_or_assign(digest_, FileIdentity{});  // of more than one state
     return Caching::bypass;
   }
+  const auto before = ledger_->cached.find(digest_);
+  const bool is_known = before != ledger_->cached.end();
+  if (is_known ? before->second == identity_ : may_be_mapped()) return Caching::keep;
   if (!may_be_mapped()) {
     ledger_->cached.insert_or_assign(digest_, identity_);
-    return Caching::begin;
+  } else {
+    ledger_->cached.erase(before);
   }
-  const auto before = ledger_->cached.find(digest_);
-  if (before == ledger_->cached.end() || before->second == identity_) return Caching::keep;
-  ledger_->cached.erase(before);
   return Caching::begin;
 }
 

@@ -149,11 +149,12 @@ TEST_F(VerifiedMount, GivesTheGoodPartOfACorruptedBlobButNotItsEnd) {
 
 TEST_F(VerifiedMount, HashesOnceWhatIsReadTwice) {
   Mount mount{store.builder.root(), kVerified};
-  const std::string archive = (mount / "archives/bad/one+v1.tar").string();
+  const fs::path archive = mount / "archives/bad/one+v1.tar";
+  const auto read_all = [&] { must({"dd", "if=" + archive.string(), "of=/dev/null", "bs=1M"}); };
   const std::uint64_t before = bytes_read(mount);
-  const std::string first = must({"sha256sum", archive});
+  read_all();
   const std::uint64_t between = bytes_read(mount);
-  EXPECT_EQ(must({"sha256sum", archive}), first);
+  read_all();
   EXPECT_GE(between - before, kSize);
   EXPECT_LT(bytes_read(mount) - between, kSize / 4);  // it is mapped
 }
@@ -168,7 +169,6 @@ TEST_F(VerifiedMount, ShowsABlobThatWasRepaired) {
   flip(1);
   Mount mount{store.builder.root(), {.arguments = {"-o", "verify"}}};
   EXPECT_NE(status_of_cat(shown(mount)), 0);
-  EXPECT_EQ(opening_fails_with(mount / kGoodManifest), ENOENT);
   flip(1);
   ASSERT_TRUE(
       eventually([&] { return attribute(mount / "models/bad/one+v1", "state") == "whole"; }));

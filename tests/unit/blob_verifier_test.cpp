@@ -258,6 +258,7 @@ TEST_P(VerifiedFiles, AreCachedAsFarAsTheirBytesAreOfOneState) {
   const Blob blob = write(good_, bad_);
   auto first = pool_.open(blob, ec_);
   EXPECT_EQ(first->enter_cache(), Caching::begin);
+  EXPECT_EQ(first->enter_cache(), Caching::keep);
   EXPECT_EQ(read(*first), BlobFault::wrong_digest);
   overwrite(blob, 50'000, good_[50'000]);
   auto second = pool_.open(blob, ec_);

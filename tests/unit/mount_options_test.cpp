@@ -40,6 +40,7 @@ TEST(MountOptions, AreAllOffWhenNothingIsSaid) {
     const MountOptions options = parse_mount_options(nothing);
     EXPECT_FALSE(options.allow_other);
     EXPECT_FALSE(options.nonempty);
+    EXPECT_FALSE(options.verify);
     EXPECT_FALSE(options.uid);
     EXPECT_FALSE(options.gid);
     EXPECT_THAT(options.follow, IsEmpty());
@@ -49,6 +50,7 @@ TEST(MountOptions, AreAllOffWhenNothingIsSaid) {
 TEST(MountOptions, TakeEachOption) {
   EXPECT_TRUE(parse("allow_other").allow_other);
   EXPECT_TRUE(parse("nonempty").nonempty);
+  EXPECT_TRUE(parse("verify").verify);
   EXPECT_EQ(parse("uid=1000").uid, 1000u);
   EXPECT_EQ(parse("gid=1000").gid, 1000u);
   EXPECT_THAT(parse("follow=/usr").follow, ElementsAre("/usr"));
@@ -111,7 +113,7 @@ TEST(MountOptions, AskForTheValueThatIsMissing) {
 }
 
 TEST(MountOptions, RefuseAValueThatAnOptionDoesNotTake) {
-  for (const std::string option : {"allow_other", "nonempty"}) {
+  for (const std::string option : {"allow_other", "nonempty", "verify"}) {
     EXPECT_THAT(refusal({option + "=1"}), AllOf(HasSubstr(option), HasSubstr("no value")));
     EXPECT_THAT(refusal({option + "="}), HasSubstr(option));
   }
