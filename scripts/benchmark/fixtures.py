@@ -35,6 +35,12 @@ class Fixtures:
         return models.Model(self.work / "big", "big", size)
 
     @functools.cached_property
+    def true(self):
+        """A model whose blobs have the digests that their names say."""
+        self.say(f"making a model of {self.settings.size / MIB:.0f} MiB that can be verified")
+        return models.Model(self.work / "true", "true", self.settings.size, true=True)
+
+    @functools.cached_property
     def small(self):
         return models.Model(self.work / "small", "small", self.settings.small)
 
@@ -64,9 +70,9 @@ class Fixtures:
             self._mounted[key] = self._mounts.enter_context(self.fresh(store, place, ordinary))
         return self._mounted[key]
 
-    def fresh(self, store, place=None, ordinary=False):
+    def fresh(self, store, place=None, ordinary=False, options=()):
         """A mount for `with`."""
-        return Mount(self.program, store, place or self.work / "view", ordinary)
+        return Mount(self.program, store, place or self.work / "view", ordinary, options)
 
     def passthrough(self):
         """A mount of the big model where the kernel reads the blobs."""

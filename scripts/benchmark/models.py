@@ -16,7 +16,7 @@ MIB = 1 << 20
 class Model:
     """A store that holds one model of so many bytes; its name there is `bench:NAME`."""
 
-    def __init__(self, store, name, size, sparse=False):
+    def __init__(self, store, name, size, sparse=False, true=False):
         self.store, self.size = pathlib.Path(store), size
         self.shown = f"bench+{name}"
         config = json.dumps({"model_format": "gguf", "model_family": "llama"}).encode()
@@ -29,6 +29,9 @@ class Model:
             _write_noise(self.blob, size)
         config_layer = self._blob(CONFIG, config, len(config))
         self._path(config_layer).write_bytes(config)
+        if true:
+            layer = self._rename(layer)
+            self.blob = self._path(layer)
         manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config_layer, "layers": [layer]}
         self.manifest = self.store / "manifests/registry.ollama.ai/library/bench" / name
         self.manifest.parent.mkdir(parents=True)
@@ -38,6 +41,16 @@ class Model:
         (self.store / "blobs").mkdir(parents=True, exist_ok=True)
         digest = "sha256:" + hashlib.sha256(text).hexdigest()  # blobs are believed by their size
         return {"mediaType": media_type, "digest": digest, "size": size}
+
+    def _rename(self, layer):
+        """Gives the blob the name that its bytes ask for."""
+        digest = hashlib.sha256()
+        with self._path(layer).open("rb") as file:
+            while piece := file.read(MIB):
+                digest.update(piece)
+        named = layer | {"digest": "sha256:" + digest.hexdigest()}
+        self._path(layer).rename(self._path(named))
+        return named
 
     def _path(self, layer):
         return self.store / "blobs" / layer["digest"].replace(":", "-")

@@ -14,14 +14,14 @@ NOBODY = "65534"
 class Mount:
     """A mount in the background, as a user makes it; `ordinary`: by a user who is not root."""
 
-    def __init__(self, program, store, mountpoint, ordinary=False):
+    def __init__(self, program, store, mountpoint, ordinary=False, options=()):
         self.program = program
         self.mountpoint = pathlib.Path(mountpoint)
-        self.prefix, self.options = [], []
+        self.prefix, self.options = [], [word for option in options for word in ("-o", option)]
         self.ordinary = ordinary and is_root()
         if self.ordinary:
             self.prefix = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-            self.options = ["-o", "allow_other"]  # root is another
+            self.options += ["-o", "allow_other"]  # root is another
         self.command = [program, "mount", *self.options, "--store", store, self.mountpoint]
         self.said = ""  # who reads the blobs
 

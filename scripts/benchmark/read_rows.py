@@ -1,6 +1,6 @@
 """Rows: reading a blob and an archive through the mount, against the blob on the disk."""
 
-from .reading import SIZES, cold, random_rate, rate, reads_while_reading, warm
+from .reading import SIZES, cat_rate, cold, random_rate, rate, reads_while_reading, warm
 from .row import Fault, Row, at_most, ratio_of
 
 MANY_SMALL_READS = 8  # of a file that is read at 4 KiB, only this part
@@ -57,6 +57,7 @@ def rows(fixtures):
         yield row(way, "4 KiB at random", "k reads/s", cold,
                   lambda path: random_rate(path, fixtures.settings.random_reads // 20))
     yield daemons_reads(fixtures, ways)
+    yield from verified_rows(fixtures)
 
 
 def read_again(fixtures, path):
@@ -90,3 +91,32 @@ def daemons_reads(fixtures, ways):
         "blob by the kernel: the daemon's reads", "", lambda: count("blob by the kernel"),
         "those of the archive", control, at_most(0), needs=fixtures.passthrough, repeats=3,
     )
+
+
+def verified_rows(fixtures):
+    """What `-o verify` costs: a mount of its own for each time, because it remembers its verdicts."""
+    model = lambda: fixtures.true
+
+    def with_verify(measure, again):
+        def ours():
+            with fixtures.fresh(model().store, options=["verify"]) as mount:
+                path = model().archive(mount.mountpoint)
+                warm(model().blob)
+                if again:
+                    rate(path, 1 << 20)
+                return measure(path)
+        return ours
+
+    def without(measure):
+        def other():
+            path = model().archive(fixtures.mounted(model().store).mountpoint)
+            warm(model().blob)
+            return measure(path)
+        return other
+
+    for name, measure in {"1 MiB": lambda path: rate(path, 1 << 20), "cat": cat_rate}.items():
+        for again in (False, True):
+            yield Row(
+                f"archive with -o verify, {name}, warm" + ", read again" * again, "GB/s",
+                with_verify(measure, again), "without", without(measure),
+            )

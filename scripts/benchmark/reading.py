@@ -20,6 +20,13 @@ def rate(path, size, limit=None):
     return int(count) / float(took) / 1e9
 
 
+def cat_rate(path):
+    """GB/s of cat into a pipe that nobody looks at."""
+    start = time.perf_counter()
+    run("sh", "-c", 'cat "$1" | cat > /dev/null', "cat", path)
+    return os.stat(path).st_size / (time.perf_counter() - start) / 1e9
+
+
 def random_rate(path, count, seed=1):
     """Thousands of reads a second of 4 KiB at random places, one after the other."""
     buffer = bytearray(4096)
