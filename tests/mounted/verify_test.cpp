@@ -83,8 +83,13 @@ TEST_P(VerifiedCopy, FailsAndGetsNoManifestOfACorruptedModel) {
       const fs::path into = dir / ("copy" + std::to_string(at));
       const Result result = copy(GetParam(), mount / "models", into, server.config());
       EXPECT_NE(result.status, 0);
-      EXPECT_THAT(manifests_in(into / "models"), SizeIs(2));
-      expect_good_copy(store, into / "models/good+v1");
+      if (GetParam().name == std::string{"Scp"}) {  // ends at the first error of reading
+        EXPECT_THAT(result.err, HasSubstr("Input/output error"));
+        EXPECT_TRUE(manifests_in(into / "models/bad").empty());
+      } else {
+        EXPECT_THAT(manifests_in(into / "models"), SizeIs(2));
+        expect_good_copy(store, into / "models/good+v1");
+      }
       expect_broken(mount, "its SHA-256 is not the one in its name",
                     store.blob().filename().string());
       EXPECT_EQ(count(mount.log(), "error: "), 1U) << mount.log();
