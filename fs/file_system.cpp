@@ -88,7 +88,7 @@ FileSystem::FileSystem(const StoreDir& store, std::shared_ptr<const Tree> tree,
       on_bad_blob_{std::move(on_bad_blob)},
       on_stale_{std::move(on_stale)} {}
 
-void FileSystem::publish(std::shared_ptr<const Tree> tree) {
+void FileSystem::publish(const std::shared_ptr<const Tree>& tree) {
   const auto before = nodes_.current();
   guard_.changed(before->catalog(), tree->catalog());
   nodes_.publish(tree);

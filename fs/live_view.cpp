@@ -139,7 +139,7 @@ void LiveView::try_to(const std::function<void()>& action) {
   }
 }
 
-void LiveView::note_once(std::string& last, const std::string& text) {
+void LiveView::note_once(std::string& last, const std::string& text) const {
   if (last != text) calls_.note(text);
   last = text;
 }

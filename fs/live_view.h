@@ -60,7 +60,7 @@ class LiveView {
   void try_to(const std::function<void()>& action);
   void show();
   [[nodiscard]] std::shared_ptr<const Catalog> with_pinned(const Catalog& shown);
-  void note_once(std::string& last, const std::string& text);
+  void note_once(std::string& last, const std::string& text) const;
   [[nodiscard]] std::optional<Clock::time_point> next_reading() const;
 
   StoreScanner& scanner_;
