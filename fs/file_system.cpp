@@ -88,12 +88,13 @@ FileSystem::FileSystem(const StoreDir& store, std::shared_ptr<const Tree> tree,
       on_bad_blob_{std::move(on_bad_blob)},
       on_stale_{std::move(on_stale)} {}
 
-void FileSystem::publish(const std::shared_ptr<const Tree>& tree) {
+void FileSystem::publish(std::shared_ptr<const Tree> tree) {
   const auto before = nodes_.current();
-  guard_.changed(before->catalog(), tree->catalog());
-  nodes_.publish(tree);
-  bad_blobs_.forget_changed(tree->catalog());
-  on_stale_(notices_between(*before, *tree));
+  const auto after = std::move(tree);
+  guard_.changed(before->catalog(), after->catalog());
+  nodes_.publish(after);
+  bad_blobs_.forget_changed(after->catalog());
+  on_stale_(notices_between(*before, *after));
 }
 
 NodeRef FileSystem::lookup(const NodeRef& directory, std::string_view name, std::error_code& ec,

@@ -59,7 +59,7 @@ class FileSystem {
       std::chrono::milliseconds hold = {}, Verify verify = Verify::no);
 
   // Shows another tree from now on. What is open stays what it is.
-  void publish(const std::shared_ptr<const Tree>& tree);
+  void publish(std::shared_ptr<const Tree> tree);
 
   // The tree that is shown.
   [[nodiscard]] std::shared_ptr<const Tree> current() const { return nodes_.current(); }
