@@ -58,7 +58,7 @@ void add_mount(CLI::App& app, MountArguments& arguments) {
   mount->add_flag("-d,--debug", arguments.debug, "Likewise, and log every request");
   mount
       ->add_option("-o", arguments.options,
-                   "allow_other, uid=, gid=, follow=DIR, hold=S, nonempty, poll=S, verify")
+                   "allow_other, uid=, gid=, follow=DIR, hold=S,\nnonempty, poll=S, verify")
       ->type_name("OPTION,...")
       ->expected(1)
       ->allow_extra_args(false)

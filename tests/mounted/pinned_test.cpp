@@ -156,7 +156,8 @@ TEST_P(PinnedUnder, GetsOneVersionOrFails) {
       const std::string json = read_file(into / path);
       EXPECT_THAT(json, AnyOf(first.json(), version(0, "You are another.").json()));
       const fs::path model = into / path.substr(0, path.find("manifests"));
-      for (const auto& layer : nlohmann::json::parse(json).at("layers")) {
+      const auto manifest = nlohmann::json::parse(json);
+      for (const auto& layer : manifest.at("layers")) {
         const Digest digest = Digest::parse(layer.at("digest").get<std::string>()).value();
         const fs::path blob = model / "blobs" / digest.blob_name();
         ASSERT_TRUE(fs::exists(blob)) << blob;
