@@ -42,14 +42,15 @@ class Handle {
   // Another handle of the kind, which nobody has given out.
   [[nodiscard]] Handle forged(std::size_t byte) const {
     Handle forged = *this;
-    forged.handle()->f_handle[byte] ^= 0x15;
+    forged.room_[sizeof(file_handle) + byte] ^= 0x15;
     return forged;
   }
   [[nodiscard]] std::size_t size() { return handle()->handle_bytes; }
 
   [[nodiscard]] std::string hex() {
     std::string hex = fmt::format("type {}:", handle()->handle_type);
-    for (std::size_t i = 0; i < size(); ++i) hex += fmt::format(" {:02x}", handle()->f_handle[i]);
+    for (std::size_t i = 0; i < size(); ++i)
+      hex += fmt::format(" {:02x}", static_cast<unsigned char>(room_[sizeof(file_handle) + i]));
     return hex;
   }
 
