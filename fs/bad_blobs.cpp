@@ -15,6 +15,11 @@ bool BadBlobs::add(const Digest& blob, const FileIdentity& file, Cause cause,
   return true;
 }
 
+void BadBlobs::add_unknown() noexcept {
+  const std::scoped_lock lock{mutex_};
+  all_until_ = Clock::now() + hold_;
+}
+
 void BadBlobs::forget_changed(const Catalog& catalog) {
   const auto blobs = catalog.blobs();
   const std::scoped_lock lock{mutex_};
@@ -40,6 +45,7 @@ void BadBlobs::end_shortage(const Digest& blob) {
 std::optional<std::string> BadBlobs::fault_of(const Model& model) const {
   if (!model.whole()) return model.faults.front();
   const std::scoped_lock lock{mutex_};
+  if (Clock::now() < all_until_) return "memory ran out while a blob was read";
   if (faults_.empty()) return std::nullopt;
   for (const BlobRef& ref : model.manifest->blobs) {
     if (const auto it = faults_.find(ref.digest); it != faults_.end()) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -20,8 +21,15 @@ class BadBlobs {
  public:
   enum class Cause : std::uint8_t { damage, shortage };
 
+  // `hold` is how long a tool may be at a model between one request and the next.
+  explicit BadBlobs(std::chrono::milliseconds hold) : hold_{hold} {}
+
   // Remembers that reading `blob` from `file` failed. True if that was not known before.
   bool add(const Digest& blob, const FileIdentity& file, Cause cause, const std::string& reason);
+
+  // Remembers that some blob failed, for want of memory not which: all models are broken for the
+  // hold.
+  void add_unknown() noexcept;
 
   // To be called with each new catalog: forgets the damage of what is another file now.
   void forget_changed(const Catalog& catalog);
@@ -35,7 +43,11 @@ class BadBlobs {
   [[nodiscard]] std::optional<std::string> fault_of(const Model& model) const;
 
  private:
+  using Clock = std::chrono::steady_clock;
+
+  const std::chrono::milliseconds hold_;
   mutable std::mutex mutex_;
+  Clock::time_point all_until_{};
   struct Fault {
     FileIdentity file;
     Cause cause;

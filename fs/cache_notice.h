@@ -2,8 +2,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <string>
-#include <vector>
 
 #include "fs/inode_number.h"
 
@@ -23,7 +23,8 @@ struct CacheNotice {
   auto operator<=>(const CacheNotice&) const = default;
 };
 
-using CacheNotices = std::vector<CacheNotice>;  // in the order in which they must be given
+// In the order in which they must be given. A list, so that to hand them on cannot fail.
+using CacheNotices = std::list<CacheNotice>;
 using OnStale = std::function<void(CacheNotices)>;
 
 }  // namespace ollamafs

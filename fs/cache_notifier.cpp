@@ -1,6 +1,5 @@
 #include "fs/cache_notifier.h"
 
-#include <iterator>
 #include <utility>
 
 namespace ollamafs {
@@ -8,10 +7,9 @@ namespace ollamafs {
 CacheNotifier::CacheNotifier(std::function<void(const CacheNotice&)> give)
     : give_{std::move(give)}, thread_{[this] { run(); }} {}
 
-void CacheNotifier::add(CacheNotices notices) {
+void CacheNotifier::add(CacheNotices notices) noexcept {
   const std::scoped_lock lock{mutex_};
-  waiting_.insert(waiting_.end(), std::make_move_iterator(notices.begin()),
-                  std::make_move_iterator(notices.end()));
+  waiting_.splice(waiting_.end(), notices);
   changed_.notify_one();
 }
 

@@ -20,7 +20,7 @@ class CacheNotifier {
   CacheNotifier& operator=(const CacheNotifier&) = delete;
 
   // Returns at once.
-  void add(CacheNotices notices);
+  void add(CacheNotices notices) noexcept;
 
   // Returns when no notice is being given any more, and none will be. To be called while requests
   // are still answered: the kernel could keep one waiting for ever, and then also this process.

@@ -85,16 +85,19 @@ FileSystem::FileSystem(const StoreDir& store, std::shared_ptr<const Tree> tree,
       pool_{store, limits, verify},
       pins_{pool_, hold},
       guard_{hold},
+      bad_blobs_{hold},
       on_bad_blob_{std::move(on_bad_blob)},
       on_stale_{std::move(on_stale)} {}
 
 void FileSystem::publish(std::shared_ptr<const Tree> tree) {
   const auto before = nodes_.current();
   const auto after = std::move(tree);
+  // What can fail comes first: what is shown, the kernel must be told of.
+  auto notices = notices_between(*before, *after);
   guard_.changed(before->catalog(), after->catalog());
   nodes_.publish(after);
   bad_blobs_.forget_changed(after->catalog());
-  on_stale_(notices_between(*before, *after));
+  on_stale_(std::move(notices));
 }
 
 NodeRef FileSystem::lookup(const NodeRef& directory, std::string_view name, std::error_code& ec,
@@ -243,9 +246,20 @@ std::uint64_t FileSystem::ahead_of(OpenFile& file, std::size_t size,
   return straight_on && (offset == 0 || offset / chunk != end / chunk) ? 2 * chunk : 0;
 }
 
-void FileSystem::check(const OpenLayout& content) {
-  for (const auto& failure : content.check())
-    blob_failed(failure.blob, failure.file, failure.error);
+void FileSystem::find_fault(const OpenLayout& content, std::size_t size,
+                            std::uint64_t offset) noexcept try {
+  auto failures = content.check();
+  if (failures.empty()) failures = content.read_again(size, offset);
+  for (const auto& failure : failures) blob_failed(failure.blob, failure.file, failure.error);
+} catch (const std::bad_alloc&) {
+  bad_blobs_.add_unknown();
+}
+
+void FileSystem::request_failed(const NodeRef& node) noexcept {
+  const Model* const model = node.tree->model(*node);
+  if (!model || model->blobs.empty()) return;
+  const Blob& first = node.tree->catalog().blobs()[model->blobs.front()];
+  blob_failed(first.digest, first.identity, std::make_error_code(std::errc::not_enough_memory));
 }
 
 std::error_code FileSystem::read_failed(const OpenLayout::Failure& failure) {
@@ -268,7 +282,7 @@ bool FileSystem::may_pass(const Digest& blob, const FileIdentity& file,
 }
 
 void FileSystem::blob_failed(const Digest& blob, const FileIdentity& file,
-                             const std::error_code& ec) {
+                             const std::error_code& ec) noexcept try {
   const bool shortage = may_pass(blob, file, ec);
   const bool is_named = ec.category() == blob_fault_category();
   const std::string reason = ec == std::errc::io_error && !is_named
@@ -279,6 +293,8 @@ void FileSystem::blob_failed(const Digest& blob, const FileIdentity& file,
   on_stale_(ways_to(*nodes_.current(), blob));
   on_bad_blob_(fmt::format("blob {} could not be read: {}; all models that need it are broken {}",
                            blob.blob_name(), reason, shortage ? "until it can" : "now"));
+} catch (const std::bad_alloc&) {
+  bad_blobs_.add_unknown();
 }
 
 std::vector<std::string> FileSystem::attribute_names(const NodeRef& node) const {

@@ -58,7 +58,7 @@ class FileSystem {
       OnBadBlob on_bad_blob, OnStale on_stale = [](const CacheNotices&) {},
       std::chrono::milliseconds hold = {}, Verify verify = Verify::no);
 
-  // Shows another tree from now on. What is open stays what it is.
+  // Shows another tree from now on. What is open stays what it is. If it throws, nothing changed.
   void publish(std::shared_ptr<const Tree> tree);
 
   // The tree that is shown.
@@ -114,9 +114,13 @@ class FileSystem {
   [[nodiscard]] static std::uint64_t ahead_of(OpenFile& file, std::size_t size,
                                               std::uint64_t offset) noexcept;
 
-  // To be called if what was gathered could not be had when it was used (EFAULT): finds the blobs
-  // at fault.
-  void check(const OpenLayout& content);
+  // To be called if what was gathered of that range could not be had when it was used (EFAULT):
+  // finds the blobs at fault, which are bad from then on.
+  void find_fault(const OpenLayout& content, std::size_t size, std::uint64_t offset) noexcept;
+
+  // To be called if a request about `node` failed for want of memory: its model cannot be copied as
+  // a whole until it has been begun anew.
+  void request_failed(const NodeRef& node) noexcept;
 
   // The extended attributes of a node (design §2). value: ENODATA if there is none of that name.
   [[nodiscard]] std::vector<std::string> attribute_names(const NodeRef& node) const;
@@ -138,7 +142,8 @@ class FileSystem {
   [[nodiscard]] std::shared_ptr<const OpenLayout> open_layout(const NodeRef& file,
                                                               std::error_code& ec);
   [[nodiscard]] std::error_code read_failed(const OpenLayout::Failure& failure);
-  void blob_failed(const Digest& blob, const FileIdentity& file, const std::error_code& ec);
+  void blob_failed(const Digest& blob, const FileIdentity& file,
+                   const std::error_code& ec) noexcept;
   [[nodiscard]] bool may_pass(const Digest& blob, const FileIdentity& file,
                               const std::error_code& ec) const;
 

@@ -31,19 +31,22 @@ int to_errno(const std::error_code& ec) noexcept {
   return condition.category() == std::generic_category() ? condition.value() : EIO;
 }
 
-// Runs one operation. `operation` either replies and returns no error, or returns one and has not
-// replied: then this does.
+// Runs one operation, about `node` if that is not empty. `operation` either replies and returns no
+// error, or returns one or throws and has not replied: then this does.
 template <class Operation>
-void serve(fuse_req_t req, Operation&& operation) noexcept {
+void serve(fuse_req_t req, const NodeRef& node, Operation&& operation) noexcept {
+  FileSystem& fs = driver(req).file_system;
   int error = EIO;
   try {
-    error = to_errno(operation(driver(req).file_system));
+    error = to_errno(operation(fs));
   } catch (const std::bad_alloc&) {
     error = ENOMEM;
+    if (node) fs.request_failed(node);
   } catch (const std::system_error& failure) {
     error = to_errno(failure.code());
+    if (node) fs.request_failed(node);
   } catch (...) {
-    error = EIO;
+    if (node) fs.request_failed(node);
   }
   if (error != 0) fuse_reply_err(req, error);
 }
@@ -52,8 +55,8 @@ void serve(fuse_req_t req, Operation&& operation) noexcept {
 // name up again.
 template <class Operation>
 void serve_node(fuse_req_t req, fuse_ino_t ino, Operation&& operation) noexcept {
-  serve(req, [&](FileSystem& fs) -> std::error_code {
-    const NodeRef node = fs.find(ino);
+  const NodeRef node = driver(req).file_system.find(ino);
+  serve(req, node, [&](FileSystem& fs) -> std::error_code {
     if (!node) return {ESTALE, std::generic_category()};
     return operation(fs, node);
   });
@@ -62,17 +65,6 @@ void serve_node(fuse_req_t req, fuse_ino_t ino, Operation&& operation) noexcept 
 template <class T>
 T& handle(const fuse_file_info* info) noexcept {
   return *reinterpret_cast<T*>(info->fh);
-}
-
-// If the reply fails, the kernel never has the handle, and will not give it back. Tells which.
-template <class T>
-bool reply_open(fuse_req_t req, fuse_file_info* info, HandleSet<T>& handles,
-                std::unique_ptr<T> opened) {
-  T* const handle = handles.open(std::move(opened));
-  info->fh = reinterpret_cast<std::uintptr_t>(handle);
-  if (fuse_reply_open(req, info) == 0) return true;
-  handles.close(handle);
-  return false;
 }
 
 fuse_entry_param entry_of(const Node& node) noexcept {
@@ -225,10 +217,19 @@ void open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
     info->keep_cache = opened->caching == Caching::keep;
     Driver& state = driver(req);
     const bool is_blob = node->kind == NodeKind::blob;
-    if (is_blob) state.passthrough.open(req, ino, opened->content->sole_descriptor(), *info);
-    if (!reply_open(req, info, state.files, std::move(opened)) && is_blob) {
-      state.passthrough.cancel(ino);
+    const int descriptor = opened->content->sole_descriptor();
+    OpenFile* const file = state.files.open(std::move(opened));
+    info->fh = reinterpret_cast<std::uintptr_t>(file);
+    try {
+      if (is_blob) state.passthrough.open(req, ino, descriptor, *info);
+    } catch (...) {
+      state.files.close(file);
+      throw;
     }
+    // If the reply fails, the kernel never has the handle, and will not give it back.
+    if (fuse_reply_open(req, info) == 0) return {};
+    if (is_blob) state.passthrough.cancel(ino);
+    state.files.close(file);
     return {};
   });
 }
@@ -251,9 +252,10 @@ std::error_code reply_range(fuse_req_t req, FileSystem& fs, OpenFile& file, std:
   const auto content = file.content;
   const std::uint64_t ahead = FileSystem::ahead_of(file, bytes.size(), start);
   const auto pieces = bytes.pieces();
-  // EFAULT: a blob was cut short since it was looked at. The kernel has made it EIO.
+  // EFAULT: a page could not be had, since the disk fails there or the blob was cut short a moment
+  // ago. The kernel has made it EIO.
   if (fuse_reply_iov(req, pieces.data(), static_cast<int>(pieces.size())) == -EFAULT) {
-    fs.check(*content);
+    fs.find_fault(*content, bytes.size(), start);
   } else if (ahead > 0) {
     content->prefetch(start + bytes.size(), ahead);
   }
@@ -266,7 +268,7 @@ std::error_code reply_range(fuse_req_t req, FileSystem& fs, OpenFile& file, std:
 bool verify_on(fuse_req_t req, OpenFile& file, std::size_t size, std::uint64_t start,
                bool over) noexcept {
   bool more = false;
-  serve(req, [&](FileSystem& fs) -> std::error_code {
+  serve(req, file.pin.ref(), [&](FileSystem& fs) -> std::error_code {
     if (over) return std::make_error_code(std::errc::not_connected);
     if (fuse_req_interrupted(req)) return std::make_error_code(std::errc::interrupted);
     std::error_code ec;
@@ -277,8 +279,8 @@ bool verify_on(fuse_req_t req, OpenFile& file, std::size_t size, std::uint64_t s
 }
 
 void read(fuse_req_t req, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info* info) {
-  serve(req, [&](FileSystem& fs) -> std::error_code {
-    OpenFile& file = handle<OpenFile>(info);
+  OpenFile& file = handle<OpenFile>(info);
+  serve(req, file.pin.ref(), [&](FileSystem& fs) -> std::error_code {
     const auto start = static_cast<std::uint64_t>(offset);
     const auto ec = reply_range(req, fs, file, size, start);
     if (ec != BlobFault::unverified) return ec;
@@ -289,7 +291,7 @@ void read(fuse_req_t req, fuse_ino_t, std::size_t size, off_t offset, fuse_file_
 }
 
 void statfs(fuse_req_t req, fuse_ino_t) {
-  serve(req, [&](FileSystem& fs) {
+  serve(req, {}, [&](FileSystem& fs) {
     std::error_code ec;
     const struct statvfs st = fs.statistics(ec);
     if (!ec) fuse_reply_statfs(req, &st);

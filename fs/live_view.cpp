@@ -47,41 +47,58 @@ LiveView::~LiveView() {
   thread_.join();
 }
 
+// What comes out of a step is want of memory: for a note, say, or for what has changed.
 void LiveView::run() {
-  // When a use may be over. Stays although the use is over meanwhile and Pins know it no more.
-  std::optional<Clock::time_point> unpinning;
-  for (;;) {
-    const StoreWatch* const watch = scanner_.watch();
-    if (watch && watch->failure()) {
-      note_once(watch_trouble_,
-                fmt::format("changes of the store are seen within {} s only: {}",
-                            std::chrono::ceil<std::chrono::seconds>(options_.poll).count(),
-                            *watch->failure()));
-    }
-    const auto reading = next_reading();
-    const auto next_end = fs_.pins().next_end();
-    if (next_end && (!unpinning || *next_end < *unpinning)) unpinning = next_end;
-    auto until = Clock::now() + kLookForUses;
-    for (const auto& due : {reading, unpinning}) {
-      if (due) until = std::min(until, *due);
-    }
-    if (!wait(until, true)) return;
-
-    const auto now = Clock::now();
-    if (store_has_changed() || (reading && now >= *reading)) {
-      read_store();
-    } else if (unpinning && now >= *unpinning) {
-      unpinning.reset();
-      try_to([this] { show(); });
-    } else if (!wait(now + options_.quiet, false)) {  // a download writes all the time
-      return;
+  for (bool goes_on = true; goes_on;) {
+    try {
+      goes_on = step();
+    } catch (const std::exception&) {
+      owes_reading_ = true;
+      goes_on = wait(Clock::now() + kRetry, false);
     }
   }
 }
 
+// False: this must end.
+bool LiveView::step() {
+  note_watch_trouble();
+  const auto reading = next_reading();
+  const auto next_end = fs_.pins().next_end();
+  if (next_end && (!unpinning_ || *next_end < *unpinning_)) unpinning_ = next_end;
+  auto until = Clock::now() + kLookForUses;
+  for (const auto& due : {reading, unpinning_}) {
+    if (due) until = std::min(until, *due);
+  }
+  if (!wait(until, true)) return false;
+
+  const auto now = Clock::now();
+  if (store_has_changed() || (reading && now >= *reading)) {
+    read_store();
+  } else if (unpinning_ && now >= *unpinning_) {
+    unpinning_.reset();
+    try_to([this] { show(); });
+  } else {
+    return wait(now + options_.quiet, false);  // a download writes all the time
+  }
+  return true;
+}
+
+void LiveView::note_watch_trouble() {
+  const StoreWatch* const watch = scanner_.watch();
+  if (!watch) return;
+  if (!watch->failure()) {
+    watch_trouble_.clear();
+    return;
+  }
+  note_once(watch_trouble_,
+            fmt::format("changes of the store are seen within {} s only: {}",
+                        std::chrono::ceil<std::chrono::seconds>(options_.poll).count(),
+                        *watch->failure()));
+}
+
 // When the store must be read although nothing was seen to change.
 std::optional<LiveView::Clock::time_point> LiveView::next_reading() const {
-  if (!read_trouble_.empty()) return last_reading_ + kRetry;
+  if (owes_reading_) return last_reading_ + kRetry;
   if (scanner_.is_unsettled()) return last_reading_ + kReadAgain;
   const StoreWatch* const watch = scanner_.watch();
   if (watch && !watch->failure() && !options_.always_poll) return std::nullopt;
@@ -121,7 +138,8 @@ void LiveView::read_store() {
       scanned_ = std::move(now);
     }
     // What was read before may not be shown yet, if that failed.
-    if (!is_same || !read_trouble_.empty()) show();
+    if (!is_same || owes_reading_) show();
+    owes_reading_ = false;
     read_trouble_.clear();
   });
   last_reading_ = Clock::now();
@@ -133,6 +151,7 @@ void LiveView::try_to(const std::function<void()>& action) {
   try {
     action();
   } catch (const std::exception& error) {
+    owes_reading_ = true;
     note_once(read_trouble_,
               fmt::format("the store cannot be read, what it held before is shown: {}",
                           printable(error.what())));

@@ -54,6 +54,8 @@ class LiveView {
   using Clock = std::chrono::steady_clock;
 
   void run();
+  [[nodiscard]] bool step();
+  void note_watch_trouble();
   [[nodiscard]] bool wait(Clock::time_point until, bool for_store);
   [[nodiscard]] bool store_has_changed();
   void read_store();
@@ -70,6 +72,9 @@ class LiveView {
   Options options_;
   Clock::time_point last_reading_ = Clock::now();
   Clock::duration reading_took_{};
+  // When a use may be over. Stays although the use is over meanwhile and Pins know it no more.
+  std::optional<Clock::time_point> unpinning_;
+  bool owes_reading_ = false;  // what failed, or its tree
   std::string watch_trouble_, read_trouble_;
   UniqueFd stop_;
   std::thread thread_;

@@ -1,6 +1,7 @@
 #include "fs/passthrough.h"
 
 #include <cerrno>
+#include <new>
 #include <utility>
 
 namespace ollamafs {
@@ -21,11 +22,16 @@ void Passthrough::open(fuse_req_t request, InodeNumber ino, int fd, fuse_file_in
   {
     const std::scoped_lock lock{mutex_};
     close_orphans(request);
+    orphans_.reserve(orphans_.size() + inodes_.size() + 1);  // so that cancel() cannot fail
     Inode& inode = inodes_[ino];
     if (inode.opens++ == 0) inode.id = register_file(request, fd, refused);
     if (inode.id != kCached) calls_->use(info, inode.id);
   }
-  if (refused) on_refusal_(access());
+  if (!refused) return;
+  try {
+    on_refusal_(access());
+  } catch (const std::bad_alloc&) {  // the file is open all the same
+  }
 }
 
 // Under the lock: of two opens of one inode the second must see what became of the first.
@@ -41,13 +47,13 @@ int Passthrough::register_file(fuse_req_t request, int fd, bool& refused) {
   return kCached;
 }
 
-void Passthrough::release(fuse_req_t request, InodeNumber ino) {
+void Passthrough::release(fuse_req_t request, InodeNumber ino) noexcept {
   cancel(ino);
   const std::scoped_lock lock{mutex_};
   close_orphans(request);
 }
 
-void Passthrough::cancel(InodeNumber ino) {
+void Passthrough::cancel(InodeNumber ino) noexcept {
   const std::scoped_lock lock{mutex_};
   const auto it = inodes_.find(ino);
   if (--it->second.opens > 0) return;

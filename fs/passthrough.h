@@ -43,14 +43,15 @@ class Passthrough {
 
   // For each open of a blob's inode, before the reply: `fd` is the blob's, -1 if it has none. Sets
   // `info` up for passthrough if that is the inode's way. The kernel keeps a reference of its own.
+  // If it throws, nothing was opened.
   void open(fuse_req_t request, InodeNumber ino, int fd, fuse_file_info& info);
 
   // For each open that has ended, before the reply.
-  void release(fuse_req_t request, InodeNumber ino);
+  void release(fuse_req_t request, InodeNumber ino) noexcept;
 
   // For an open whose reply failed, which has ended the request: what it held is taken back with
   // the next one.
-  void cancel(InodeNumber ino);
+  void cancel(InodeNumber ino) noexcept;
 
   [[nodiscard]] BlobAccess access() const;
 

@@ -5,16 +5,18 @@
 namespace ollamafs {
 
 void Turns::add(Job job) {
+  std::list<Job> one;
+  one.push_back(std::move(job));
   {
     const std::scoped_lock lock{mutex_};
     if (!over_) {
       if (!thread_.joinable()) thread_ = std::thread{[this] { run(); }};
-      jobs_.push_back(std::move(job));
+      jobs_.splice(jobs_.end(), one);
       changed_.notify_one();
       return;
     }
   }
-  job(true);
+  one.front()(true);
 }
 
 void Turns::stop() {
@@ -31,13 +33,13 @@ void Turns::run() {
   while (true) {
     changed_.wait(lock, [this] { return over_ || !jobs_.empty(); });
     if (jobs_.empty()) return;
-    Job job = std::move(jobs_.front());
-    jobs_.pop_front();
+    std::list<Job> one;
+    one.splice(one.end(), jobs_, jobs_.begin());
     const bool over = over_;
     lock.unlock();
-    const bool more = job(over);
+    const bool more = one.front()(over);
     lock.lock();
-    if (more) jobs_.push_back(std::move(job));
+    if (more) jobs_.splice(jobs_.end(), one);
   }
 }
 

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <condition_variable>
-#include <deque>
 #include <functional>
+#include <list>
 #include <mutex>
 #include <thread>
 
@@ -22,6 +22,7 @@ class Turns {
   Turns(const Turns&) = delete;
   Turns& operator=(const Turns&) = delete;
 
+  // Throws if there is no memory or no thread to be had; then nothing was added.
   void add(Job job);
 
   // Ends all jobs, those too that are added later.
@@ -32,7 +33,7 @@ class Turns {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Job> jobs_;
+  std::list<Job> jobs_;  // so that to put one back cannot fail
   bool over_ = false;
   std::thread thread_;
 };

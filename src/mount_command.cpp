@@ -142,14 +142,14 @@ std::vector<std::string> words_of(const MountArguments& arguments) {
 class Daemon {
  public:
   Daemon(const StoreChoice& choice, const MountArguments& arguments, const MountOptions& options,
-         const MountAccess& access, Log& log)
+         const MountAccess& access, const FileCalls& calls, Log& log)
       : log_{log},
         options_{options},
         access_{access},
         main_thread_{::pthread_self()},
         signals_{std::make_unique<SignalWatcher>(
             [this](int signal, int count) { on_signal(signal, count); })},
-        store_{open_store(choice, access.outside_links(), options.follow)},
+        store_{open_store(choice, access.outside_links(), options.follow, calls)},
         scanner_{store_, !options.poll},
         mountpoint_{{real_mountpoint(arguments.mountpoint), store_.path(), options.nonempty,
                      access.mountpoint_owner()},
@@ -309,7 +309,7 @@ class Daemon {
 
 }  // namespace
 
-ExitStatus mount_command(const MountArguments& arguments) {
+ExitStatus mount_command(const MountArguments& arguments, const FileCalls& calls) {
   close_inherited_files();
   // Trees and catalogs come and go as a whole; their large parts shall go back to the system. Left
   // to itself, the C library raises this with the first one that goes.
@@ -322,7 +322,7 @@ ExitStatus mount_command(const MountArguments& arguments) {
 
   const MountAccess access{options};
   const auto serve = [&](const std::function<void()>& ready) {
-    Daemon daemon{choice, arguments, options, access, log};
+    Daemon daemon{choice, arguments, options, access, calls, log};
     return daemon.run(ready);
   };
   if (arguments.foreground || arguments.debug) return serve([] {});

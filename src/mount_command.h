@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "src/exit_status.h"
+#include "store/file_calls.h"
 
 namespace ollamafs {
 
@@ -16,8 +17,9 @@ struct MountArguments {
   bool debug = false;
 };
 
-// `ollamafs mount`. Returns when the mount answers, or with `foreground` when it has ended. Throws
-// CommandError.
-ExitStatus mount_command(const MountArguments& arguments);
+// `ollamafs mount`. Returns when the mount answers, or with `foreground` when it has ended. The
+// store is read by `calls`. Throws CommandError.
+ExitStatus mount_command(const MountArguments& arguments,
+                         const FileCalls& calls = FileCalls::kernel());
 
 }  // namespace ollamafs

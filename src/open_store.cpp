@@ -47,8 +47,8 @@ fs::path follow_directory(const std::string& option, const fs::path& given) {
 }
 
 StoreDir open_store(const StoreChoice& choice, OutsideLinks outside,
-                    const std::vector<fs::path>& follow) try {
-  return StoreDir{choice.taken.path, outside, follow};
+                    const std::vector<fs::path>& follow, const FileCalls& calls) try {
+  return StoreDir{choice.taken.path, outside, follow, calls};
 } catch (const std::system_error& error) {
   throw CommandError{fmt::format("the store {} cannot be opened: {}",
                                  printable(choice.taken.path.string()), printable(error.what()))};

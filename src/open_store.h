@@ -21,9 +21,10 @@ namespace ollamafs {
 [[nodiscard]] std::filesystem::path follow_directory(const std::string& option,
                                                      const std::filesystem::path& given);
 
-// Opens the chosen store; `follow` are follow_directory()s. Throws CommandError if it cannot be
-// opened.
+// Opens the chosen store, to be read by `calls`; `follow` are follow_directory()s. Throws
+// CommandError if it cannot be opened.
 [[nodiscard]] StoreDir open_store(const StoreChoice& choice, OutsideLinks outside,
-                                  const std::vector<std::filesystem::path>& follow);
+                                  const std::vector<std::filesystem::path>& follow,
+                                  const FileCalls& calls = FileCalls::kernel());
 
 }  // namespace ollamafs

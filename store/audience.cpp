@@ -22,6 +22,13 @@ struct Verdict {
   fs::path culprit;
 };
 
+// Nobody will be shown a file that is not there, or not where the store may lead. Of any other that
+// cannot be looked at now, somebody may be, later.
+bool is_absent(const std::error_code& ec) noexcept {
+  return ec == std::errc::no_such_file_or_directory || ec == std::errc::not_a_directory ||
+         ec == std::errc::cross_device_link || ec == std::errc::too_many_symbolic_link_levels;
+}
+
 const Verdict& narrower(const Verdict& a, const Verdict& b) {
   return b.audience < a.audience ? b : a;
 }
@@ -30,7 +37,7 @@ class Survey {
  public:
   Survey(const StoreDir& store, StoreAudience& out) : store_{store}, out_{out} {
     struct stat st {};
-    if (::fstat(store.folder()->get(), &st) != 0) {
+    if (store.calls().fstat(store.folder()->get(), st) != 0) {
       throw std::system_error{errno, std::generic_category(), store.path().string()};
     }
     out_.uid = st.st_uid;
@@ -44,7 +51,12 @@ class Survey {
     std::error_code ec;
     const StoreDir::Opened opened = store_.resolve(relative, ec);
     struct stat st {};
-    if (ec || ::fstat(opened.fd.get(), &st) != 0) return;  // nobody will be shown it
+    if (!ec && store_.calls().fstat(opened.fd.get(), st) != 0)
+      ec = {errno, std::generic_category()};
+    if (ec) {
+      if (!is_absent(ec)) narrow({Audience::nobody, relative});
+      return;
+    }
     const fs::path path = path_of_fd(opened.fd.get());
     narrow(narrower(directory(path.parent_path()), {of(st, wanted, path), path}));
   }

@@ -18,16 +18,17 @@ namespace {
 
 const std::error_code kIoError = std::make_error_code(std::errc::io_error);
 
-std::error_code identify(int fd, FileIdentity& identity) noexcept {
+std::error_code identify(const FileCalls& calls, int fd, FileIdentity& identity) noexcept {
   struct stat st {};
-  if (::fstat(fd, &st) != 0) return {errno, std::generic_category()};
+  if (calls.fstat(fd, st) != 0) return {errno, std::generic_category()};
   identity = FileIdentity::of(st);
   return {};
 }
 
-std::error_code read_exactly(int fd, char* out, std::size_t size, std::uint64_t offset) noexcept {
+std::error_code read_exactly(const FileCalls& calls, int fd, char* out, std::size_t size,
+                             std::uint64_t offset) noexcept {
   std::error_code ec;
-  const std::size_t done = read_fully(fd, out, size, offset, ec);
+  const std::size_t done = read_fully(calls, fd, out, size, offset, ec);
   return !ec && done < size ? kIoError : ec;
 }
 
@@ -107,8 +108,8 @@ struct OpenBlob::Ledger {
   }
 };
 
-OpenBlob::OpenBlob(const Blob& blob, std::shared_ptr<Ledger> ledger)
-    : digest_{blob.digest}, identity_{blob.identity}, ledger_{std::move(ledger)} {
+OpenBlob::OpenBlob(const StoreDir& store, const Blob& blob, std::shared_ptr<Ledger> ledger)
+    : store_{store}, digest_{blob.digest}, identity_{blob.identity}, ledger_{std::move(ledger)} {
   const std::scoped_lock lock{ledger_->mutex};
   ++ledger_->usage.blobs;
 }
@@ -124,12 +125,12 @@ OpenBlob::~OpenBlob() {
   if (it != ledger_->open.end() && it->second.expired()) ledger_->open.erase(it);
 }
 
-std::error_code OpenBlob::load(const StoreDir& store, const BlobLimits& limits) {
+std::error_code OpenBlob::load(const BlobLimits& limits) {
   std::error_code ec;
-  UniqueFd fd = store.open_file(digest_.blob_path(), ec).fd;
+  UniqueFd fd = store_.open_file(digest_.blob_path(), ec).fd;
   if (ec) return ec;
   FileIdentity found;
-  if (ec = identify(fd.get(), found); ec) return ec;
+  if (ec = identify(store_.calls(), fd.get(), found); ec) return ec;
   if (!same_file(found, identity_)) return kIoError;
   identity_ = found;
 
@@ -137,7 +138,7 @@ std::error_code OpenBlob::load(const StoreDir& store, const BlobLimits& limits) 
     std::string bytes(found.size, '\0');
     if (ledger_->take_memory(bytes.size(), limits.memory)) {
       bytes_ = std::move(bytes);
-      ec = read_exactly(fd.get(), bytes_.data(), bytes_.size(), 0);
+      ec = read_exactly(store_.calls(), fd.get(), bytes_.data(), bytes_.size(), 0);
       if (!ec && ledger_->verify && Digest::of(bytes_) != digest_) ec = BlobFault::wrong_digest;
       return ec;
     }
@@ -145,7 +146,7 @@ std::error_code OpenBlob::load(const StoreDir& store, const BlobLimits& limits) 
   if (ledger_->take_descriptor(limits.descriptors)) {
     fd_ = std::move(fd);
   } else {
-    store_ = &store;
+    is_late_ = true;
   }
   if (ledger_->verify) {
     verifier_ = std::make_unique<BlobVerifier>(digest_, found.size, [this] { settled(); });
@@ -167,14 +168,14 @@ bool OpenBlob::is_state_of(const FileIdentity& file) const noexcept {
 
 // What the file is now that this is read from.
 std::error_code OpenBlob::look(FileIdentity& now) const {
-  if (fd_) return identify(fd_.get(), now);
+  if (fd_) return identify(store_.calls(), fd_.get(), now);
   std::error_code ec;
-  const UniqueFd fd = store_->open_file(digest_.blob_path(), ec).fd;
-  return ec ? ec : identify(fd.get(), now);
+  const UniqueFd fd = store_.open_file(digest_.blob_path(), ec).fd;
+  return ec ? ec : identify(store_.calls(), fd.get(), now);
 }
 
 std::error_code OpenBlob::check() const noexcept try {
-  if (!fd_ && (!verifier_ || !store_)) return {};
+  if (!fd_ && (!verifier_ || !is_late_)) return {};
   if (superseded_ && !may_be_mapped()) return BlobFault::changed;
   FileIdentity now;
   const auto ec = look(now);
@@ -209,7 +210,7 @@ Caching OpenBlob::enter_cache() const {
 
 MappedRange OpenBlob::map(std::size_t size, std::uint64_t offset,
                           std::error_code& ec) const noexcept {
-  MappedRange range{fd_.get(), offset, size, ec};
+  MappedRange range{store_.calls(), fd_.get(), offset, size, ec};
   if (offset > identity_.size || size > identity_.size - offset) ec = kIoError;
   if (!ec) ec = check();
   return range;
@@ -224,7 +225,7 @@ void OpenBlob::prefetch(std::uint64_t offset, std::uint64_t size) const noexcept
 
 std::error_code OpenBlob::read(char* out, std::size_t size, std::uint64_t offset) const noexcept {
   if (offset > identity_.size || size > identity_.size - offset) return kIoError;
-  if (!fd_ && !store_) {
+  if (!fd_ && !is_late_) {
     std::memcpy(out, bytes_.data() + offset, size);
     return {};
   }
@@ -256,16 +257,16 @@ std::error_code OpenBlob::read_state(char* out, std::size_t size, std::uint64_t 
 }
 
 std::error_code OpenBlob::read_file(char* out, std::size_t size, std::uint64_t offset) const {
-  if (fd_) return read_exactly(fd_.get(), out, size, offset);
+  if (fd_) return read_exactly(store_.calls(), fd_.get(), out, size, offset);
   std::error_code ec;
-  const UniqueFd fd = store_->open_file(digest_.blob_path(), ec).fd;
+  const UniqueFd fd = store_.open_file(digest_.blob_path(), ec).fd;
   FileIdentity found;
-  if (!ec) ec = identify(fd.get(), found);
+  if (!ec) ec = identify(store_.calls(), fd.get(), found);
   if (ec == std::errc::no_such_file_or_directory || (!ec && !same_file(found, identity_)))
     return kIoError;
-  if (!ec) ec = read_exactly(fd.get(), out, size, offset);
+  if (!ec) ec = read_exactly(store_.calls(), fd.get(), out, size, offset);
   // As check(), of the file that was read.
-  if (!ec && verifier_) ec = identify(fd.get(), found);
+  if (!ec && verifier_) ec = identify(store_.calls(), fd.get(), found);
   if (ec || !verifier_) return ec;
   return is_state_of(found) && (!superseded_ || may_be_mapped()) ? ec : BlobFault::changed;
 }
@@ -281,14 +282,14 @@ std::shared_ptr<const OpenBlob> BlobPool::open(const Blob& blob, std::error_code
   }
   // Opened without a lock: others need not wait for this disk. Of two who open the same blob at
   // once the second takes the first one's.
-  const auto opened = std::make_shared<OpenBlob>(blob, ledger_);
-  if (ec = opened->load(store_, limits_); ec) return nullptr;
+  const auto opened = std::make_shared<OpenBlob>(store_, blob, ledger_);
+  if (ec = opened->load(limits_); ec) return nullptr;
   return ledger_->find_or_add(opened);
 }
 
 std::error_code BlobPool::check(const Blob& blob) const {
   const auto open = ledger_->find(blob.digest, blob.identity);
-  if (open && !open->store_) {
+  if (open && !open->is_late_) {
     const auto ec = open->check();
     return ec == BlobFault::changed ? std::error_code{} : ec;  // of the same size
   }

@@ -45,7 +45,7 @@ class OpenBlob {
  public:
   struct Ledger;  // of the pool that opened it
 
-  OpenBlob(const Blob& blob, std::shared_ptr<Ledger> ledger);
+  OpenBlob(const StoreDir& store, const Blob& blob, std::shared_ptr<Ledger> ledger);
   ~OpenBlob();
   OpenBlob(const OpenBlob&) = delete;
   OpenBlob& operator=(const OpenBlob&) = delete;
@@ -95,7 +95,7 @@ class OpenBlob {
  private:
   friend class BlobPool;
 
-  [[nodiscard]] std::error_code load(const StoreDir& store, const BlobLimits& limits);
+  [[nodiscard]] std::error_code load(const BlobLimits& limits);
   [[nodiscard]] std::error_code look(FileIdentity& now) const;
   [[nodiscard]] std::error_code read_file(char* out, std::size_t size, std::uint64_t offset) const;
   [[nodiscard]] std::error_code read_state(char* out, std::size_t size, std::uint64_t offset) const;
@@ -103,13 +103,14 @@ class OpenBlob {
   [[nodiscard]] BlobVerifier::Read reader() const;
   void settled();
 
+  const StoreDir& store_;
   Digest digest_;
   FileIdentity identity_;
   std::shared_ptr<Ledger> ledger_;
-  // One of these holds the bytes; if neither does, the file is opened for every reading.
+  // One of these holds the bytes, or the file is opened for every reading.
   std::string bytes_;
   UniqueFd fd_;
-  const StoreDir* store_ = nullptr;
+  bool is_late_ = false;
   std::unique_ptr<BlobVerifier> verifier_;  // none: nothing is to be verified any more
   mutable std::atomic<bool> superseded_ = false;
 };

@@ -50,7 +50,7 @@ class CatalogBuilder {
       refuse_unlistable(tree_folder(tree));
       TagListing listing = list_tags(store_, tree, on_directory_);
       std::ranges::move(listing.problems, std::back_inserter(out_->problems_));
-      if (tree == TreeKind::v2) v2_is_complete_ = listing.complete;
+      if (tree == TreeKind::v2) v2_unlisted_ = std::move(listing.unlisted);
       for (Tag& tag : listing.tags) {
         Tags& tags = by_name[tag.name.logical_name()];
         if (tree == TreeKind::v1) {
@@ -126,11 +126,20 @@ class CatalogBuilder {
       model.manifest = runnable(file.content);
     }
     resolve_blobs(model);
-    // Its ID is another than that of the v2 entry for which it stands (§3.2).
-    if (tag.tree == TreeKind::v1 && model.manifest->is_anchor && !v2_is_complete_) {
-      model.faults.emplace_back("its entry in manifests-v2 is in a folder that cannot be listed");
+    // Its ID may be another than that of the v2 entry (§3.2).
+    if (tag.tree == TreeKind::v1 && may_be_in_unlisted_v2(model)) {
+      model.faults.emplace_back("its entry in manifests-v2 may be in a folder that cannot be listed");
     }
     out_->models_.push_back(std::move(model));
+  }
+
+  // Whether what v2 has of the name, and Ollama would prefer, may be in a folder that could not be
+  // listed; of an anchor it certainly has something, in whatever spelling.
+  [[nodiscard]] bool may_be_in_unlisted_v2(const Model& model) const {
+    if (model.manifest->is_anchor) return !v2_unlisted_.empty();
+    const std::string path = std::string{tree_folder(TreeKind::v2)} + "/" + model.name.v2_path();
+    return std::ranges::any_of(
+        v2_unlisted_, [&](const std::string& folder) { return path.starts_with(folder + "/"); });
   }
 
   [[nodiscard]] std::shared_ptr<const StoredManifest> runnable(
@@ -223,7 +232,7 @@ class CatalogBuilder {
   const std::function<void(int)>& on_directory_;
   std::shared_ptr<Catalog> out_{new Catalog};
   std::unordered_map<Digest, std::uint32_t> blob_indexes_;
-  bool v2_is_complete_ = true;
+  std::vector<std::string> v2_unlisted_;  // folders
   std::string first_followed_;
   std::size_t followed_links_ = 0;
 };

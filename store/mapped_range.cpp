@@ -7,13 +7,12 @@
 
 namespace ollamafs {
 
-MappedRange::MappedRange(int fd, std::uint64_t offset, std::size_t size,
+MappedRange::MappedRange(const FileCalls& calls, int fd, std::uint64_t offset, std::size_t size,
                          std::error_code& ec) noexcept {
   static const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
   skip_ = static_cast<std::size_t>(offset % page);
   mapped_ = skip_ + size;
-  void* start =
-      ::mmap(nullptr, mapped_, PROT_READ, MAP_SHARED, fd, static_cast<off_t>(offset - skip_));
+  void* start = calls.mmap(fd, mapped_, offset - skip_);
   if (start == MAP_FAILED) {
     ec = {errno, std::generic_category()};
   } else {

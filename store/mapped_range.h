@@ -5,6 +5,8 @@
 #include <system_error>
 #include <utility>
 
+#include "store/file_calls.h"
+
 namespace ollamafs {
 
 // A range of a file, mapped for a system call that reads it, such as writev(2). This process must
@@ -13,7 +15,8 @@ class MappedRange {
  public:
   // Maps [offset, offset + size) of `fd`, which may be closed afterwards. `ec` is what mmap(2)
   // says.
-  MappedRange(int fd, std::uint64_t offset, std::size_t size, std::error_code& ec) noexcept;
+  MappedRange(const FileCalls& calls, int fd, std::uint64_t offset, std::size_t size,
+              std::error_code& ec) noexcept;
   MappedRange(MappedRange&& other) noexcept
       : start_{std::exchange(other.start_, nullptr)}, mapped_{other.mapped_}, skip_{other.skip_} {}
   MappedRange& operator=(MappedRange&&) = delete;

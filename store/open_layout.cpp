@@ -87,6 +87,26 @@ void OpenLayout::prefetch(std::uint64_t offset, std::uint64_t size) const noexce
                       });
 }
 
+std::vector<OpenLayout::Failure> OpenLayout::read_again(std::size_t size,
+                                                        std::uint64_t offset) const {
+  std::vector<Failure> failures;
+  std::vector<char> room(std::min<std::size_t>(size, 1u << 20));
+  layout_.for_each_in(offset, size,
+                      [&](const Segment& segment, std::uint64_t at, std::uint64_t length) {
+                        if (segment.is_generated()) return;
+                        const OpenBlob& blob = *blobs_[segment.blob];
+                        std::error_code ec;
+                        for (std::uint64_t done = 0; done < length && !ec; done += room.size()) {
+                          const auto piece = std::min<std::uint64_t>(room.size(), length - done);
+                          ec = blob.read(room.data(), piece, segment.source + at + done);
+                        }
+                        // It can be had by now, but who asked for it got an error.
+                        if (!ec) ec = std::make_error_code(std::errc::interrupted);
+                        failures.push_back({ec, blob.digest(), blob.identity()});
+                      });
+  return failures;
+}
+
 std::vector<OpenLayout::Failure> OpenLayout::check() const {
   std::vector<Failure> failures;
   for (const auto& blob : blobs_) {

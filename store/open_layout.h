@@ -59,6 +59,10 @@ class OpenLayout {
   // As OpenBlob::enter_cache; of a file that is not one blob alone: keep.
   [[nodiscard]] Caching enter_cache() const;
 
+  // Reads a range once more, of which a part could not be had: its blobs, each with what is wrong
+  // with it, or std::errc::interrupted if it can be had by now.
+  [[nodiscard]] std::vector<Failure> read_again(std::size_t size, std::uint64_t offset) const;
+
   // The blobs whose open files are not what they were any more.
   [[nodiscard]] std::vector<Failure> check() const;
 

@@ -1,7 +1,6 @@
 #include "store/read_file.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <cerrno>
 
@@ -9,12 +8,12 @@
 
 namespace ollamafs {
 
-std::size_t read_fully(int fd, char* buffer, std::size_t size, std::uint64_t offset,
-                       std::error_code& ec) noexcept {
+std::size_t read_fully(const FileCalls& calls, int fd, char* buffer, std::size_t size,
+                       std::uint64_t offset, std::error_code& ec) noexcept {
   ec.clear();
   std::size_t done = 0;
   while (done < size) {
-    const ssize_t n = ::pread(fd, buffer + done, size - done, static_cast<off_t>(offset + done));
+    const ssize_t n = calls.pread(fd, buffer + done, size - done, offset + done);
     if (n == 0) break;
     if (n > 0) {
       done += static_cast<std::size_t>(n);
@@ -29,15 +28,15 @@ std::size_t read_fully(int fd, char* buffer, std::size_t size, std::uint64_t off
 FileContent read_file(const StoreDir& store, const std::string& relative, std::uint64_t limit,
                       std::error_code& ec) {
   const StoreDir::Opened file = store.open_file(relative, ec);
-  return ec ? FileContent{} : read_file(file, limit, nullptr, ec);
+  return ec ? FileContent{} : read_file(store, file, limit, nullptr, ec);
 }
 
-FileContent read_file(const StoreDir::Opened& file, std::uint64_t limit, const FileIdentity* known,
-                      std::error_code& ec) {
+FileContent read_file(const StoreDir& store, const StoreDir::Opened& file, std::uint64_t limit,
+                      const FileIdentity* known, std::error_code& ec) {
   ec.clear();
   FileContent content;
   content.outside = file.outside;
-  if (::fstat(file.fd.get(), &content.st) != 0) {
+  if (store.calls().fstat(file.fd.get(), content.st) != 0) {
     ec = {errno, std::generic_category()};
     return {};
   }
@@ -48,7 +47,7 @@ FileContent read_file(const StoreDir::Opened& file, std::uint64_t limit, const F
     return {};
   }
   content.bytes.resize(size);
-  content.bytes.resize(read_fully(file.fd.get(), content.bytes.data(), size, 0, ec));
+  content.bytes.resize(read_fully(store.calls(), file.fd.get(), content.bytes.data(), size, 0, ec));
   if (ec) return {};
   return content;
 }

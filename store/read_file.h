@@ -22,15 +22,17 @@ struct FileContent {
 [[nodiscard]] FileContent read_file(const StoreDir& store, const std::string& relative,
                                     std::uint64_t limit, std::error_code& ec);
 
-// As above, of a file that is open; `known`, if it still is that file unchanged, has no bytes read.
+// As above, of a file of `store` that is open; `known`, if it still is that file unchanged, has no
+// bytes read.
 struct FileIdentity;
-[[nodiscard]] FileContent read_file(const StoreDir::Opened& file, std::uint64_t limit,
-                                    const FileIdentity* known, std::error_code& ec);
+[[nodiscard]] FileContent read_file(const StoreDir& store, const StoreDir::Opened& file,
+                                    std::uint64_t limit, const FileIdentity* known,
+                                    std::error_code& ec);
 
 // Reads into `buffer` what `fd` holds from `offset` on, until `size` bytes are there or the file
 // ends. Returns the number of bytes read.
-[[nodiscard]] std::size_t read_fully(int fd, char* buffer, std::size_t size, std::uint64_t offset,
-                                     std::error_code& ec) noexcept;
+[[nodiscard]] std::size_t read_fully(const FileCalls& calls, int fd, char* buffer, std::size_t size,
+                                     std::uint64_t offset, std::error_code& ec) noexcept;
 
 // Whether a call failed for want of descriptors or memory, or because it was interrupted: troubles
 // of this process, which say nothing about the file.

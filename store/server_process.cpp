@@ -149,7 +149,8 @@ std::optional<std::string> read_system_file(const fs::path& path) {
   for (;;) {
     char chunk[4096];
     std::error_code ec;
-    const std::size_t size = read_fully(fd.get(), chunk, sizeof chunk, bytes.size(), ec);
+    const std::size_t size =
+        read_fully(FileCalls::kernel(), fd.get(), chunk, sizeof chunk, bytes.size(), ec);
     if (ec) return std::nullopt;
     bytes.append(chunk, size);
     if (size < sizeof chunk) return bytes;

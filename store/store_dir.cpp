@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -19,22 +18,21 @@ std::error_code last_error() noexcept {
   return {errno, std::generic_category()};
 }
 
-// openat2 has no wrapper in the C library. A rename that races with ".." in a link asks for another
-// try with EAGAIN (openat2(2)); a few are enough.
-int open_beneath(int directory, const char* relative, int flags) noexcept {
-  open_how how{};
-  how.flags = static_cast<std::uint64_t>(flags);
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+// A rename that races with ".." in a link asks for another try with EAGAIN (openat2(2)); a few are
+// enough.
+int open_beneath(const FileCalls& calls, int directory, const char* relative, int flags) noexcept {
   for (int tries = 0;; ++tries) {
-    const long fd = ::syscall(SYS_openat2, directory, relative, &how, sizeof how);
-    if (fd >= 0 || errno != EAGAIN || tries == 16) return static_cast<int>(fd);
+    const int fd =
+        calls.openat2(directory, relative, flags, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+    if (fd >= 0 || errno != EAGAIN || tries == 16) return fd;
   }
 }
 
 }  // namespace
 
-StoreDir::StoreDir(const fs::path& path, OutsideLinks outside, const std::vector<fs::path>& follow)
-    : given_{fs::absolute(path)}, outside_{outside} {
+StoreDir::StoreDir(const fs::path& path, OutsideLinks outside, const std::vector<fs::path>& follow,
+                   const FileCalls& calls)
+    : calls_{&calls}, given_{fs::absolute(path)}, outside_{outside} {
   std::error_code ec;
   current_->root = open_root(given_, ec);
   if (ec) throw std::system_error{ec, path.string()};
@@ -43,9 +41,9 @@ StoreDir::StoreDir(const fs::path& path, OutsideLinks outside, const std::vector
 }
 
 std::shared_ptr<const StoreDir::Root> StoreDir::open_root(const fs::path& path,
-                                                          std::error_code& ec) {
+                                                          std::error_code& ec) const {
   ec.clear();
-  UniqueFd fd{::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
+  UniqueFd fd{calls_->openat(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
   if (!fd) {
     ec = last_error();
     return nullptr;
@@ -89,7 +87,7 @@ StoreDir::Opened StoreDir::open_path(const std::string& relative, int flags,
                                      std::error_code& ec) const noexcept {
   ec.clear();
   const auto root = this->root();
-  UniqueFd fd{open_beneath(root->fd.get(), relative.c_str(), flags)};
+  UniqueFd fd{open_beneath(*calls_, root->fd.get(), relative.c_str(), flags)};
   if (fd) return {std::move(fd)};
   // EXDEV: a link leaves the folder or is absolute. ENOSYS, EPERM: a sandbox without openat2.
   if (errno == EXDEV || errno == ENOSYS || errno == EPERM) {
@@ -103,7 +101,7 @@ StoreDir::Opened StoreDir::open_path(const std::string& relative, int flags,
 // was judged is what is read.
 StoreDir::Opened StoreDir::open_path_outside(const Root& root, const std::string& relative,
                                              int flags, std::error_code& ec) const noexcept try {
-  UniqueFd fd{::openat(root.fd.get(), relative.c_str(), flags)};
+  UniqueFd fd{calls_->openat(root.fd.get(), relative.c_str(), flags)};
   if (!fd) {
     ec = last_error();
     return {};
@@ -130,7 +128,7 @@ StoreDir::Opened StoreDir::open_file(const std::string& relative,
   const Opened path = resolve(relative, ec);
   if (!path.fd) return {};
   struct stat st {};
-  if (::fstat(path.fd.get(), &st) != 0) {
+  if (calls_->fstat(path.fd.get(), st) != 0) {
     ec = last_error();
     return {};
   }
@@ -148,11 +146,12 @@ StoreDir::Opened StoreDir::open_directory(const std::string& relative,
   return {reopen_for_reading(path.fd.get(), O_DIRECTORY, ec), path.outside};
 }
 
-UniqueFd reopen_for_reading(int path_fd, int flags, std::error_code& ec) noexcept {
+// Of the very file that the O_PATH descriptor stands for.
+UniqueFd StoreDir::reopen_for_reading(int path_fd, int flags, std::error_code& ec) const noexcept {
   ec.clear();
   char proc[32];
   std::snprintf(proc, sizeof proc, "/proc/self/fd/%d", path_fd);
-  UniqueFd fd{::open(proc, O_RDONLY | O_CLOEXEC | flags)};
+  UniqueFd fd{calls_->openat(AT_FDCWD, proc, O_RDONLY | O_CLOEXEC | flags)};
   if (!fd) ec = last_error();
   return fd;
 }

@@ -7,6 +7,7 @@
 #include <system_error>
 #include <vector>
 
+#include "store/file_calls.h"
 #include "store/unique_fd.h"
 
 namespace ollamafs {
@@ -28,9 +29,14 @@ enum class OutsideLinks {
 class StoreDir {
  public:
   // Opens `path`. `follow` names the directories outside of the store into which symlinks may lead.
-  // Throws std::system_error that names the directory which cannot be opened.
+  // `calls` must outlive this. Throws std::system_error that names the directory which cannot be
+  // opened.
   StoreDir(const std::filesystem::path& path, OutsideLinks outside,
-           const std::vector<std::filesystem::path>& follow = {});
+           const std::vector<std::filesystem::path>& follow = {},
+           const FileCalls& calls = FileCalls::kernel());
+
+  // With which all that it holds is to be read.
+  [[nodiscard]] const FileCalls& calls() const noexcept { return *calls_; }
 
   // Opens what is at the path by now. `ec` is what the kernel says; then what was open stays so.
   void reopen(std::error_code& ec);
@@ -82,19 +88,19 @@ class StoreDir {
                                          std::error_code& ec) const noexcept;
   [[nodiscard]] bool may_follow(const std::filesystem::path& target) const noexcept;
 
-  [[nodiscard]] static std::shared_ptr<const Root> open_root(const std::filesystem::path& path,
-                                                             std::error_code& ec);
+  [[nodiscard]] UniqueFd reopen_for_reading(int path_fd, int flags,
+                                            std::error_code& ec) const noexcept;
+  [[nodiscard]] std::shared_ptr<const Root> open_root(const std::filesystem::path& path,
+                                                      std::error_code& ec) const;
   [[nodiscard]] std::shared_ptr<const Root> root() const noexcept;
 
+  const FileCalls* calls_;
   std::filesystem::path given_;
   std::filesystem::path path_;
   std::unique_ptr<Current> current_ = std::make_unique<Current>();
   OutsideLinks outside_;
   std::vector<std::filesystem::path> follow_;  // real paths
 };
-
-// A descriptor for reading of the very file that the O_PATH descriptor `path_fd` stands for.
-[[nodiscard]] UniqueFd reopen_for_reading(int path_fd, int flags, std::error_code& ec) noexcept;
 
 // The absolute path of an open descriptor's file, as the kernel gives it; empty if it gives none.
 [[nodiscard]] std::filesystem::path path_of_fd(int fd);

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -28,10 +27,13 @@ TagFile tag_file(FileContent file) {
 }
 
 // The digest that a symlink's target is named after, if it is named like a blob.
-std::optional<Digest> blob_behind(int link_fd) {
+std::optional<Digest> blob_behind(const FileCalls& calls, int link_fd, std::error_code& ec) {
   char target[PATH_MAX];
-  const ssize_t length = ::readlinkat(link_fd, "", target, sizeof target);
-  if (length < 0) return std::nullopt;
+  const ssize_t length = calls.readlink(link_fd, target, sizeof target);
+  if (length < 0) {
+    ec = {errno, std::generic_category()};
+    return std::nullopt;
+  }
   std::string_view name{target, static_cast<std::size_t>(length)};
   if (const auto slash = name.rfind('/'); slash != std::string_view::npos) {
     name.remove_prefix(slash + 1);
@@ -53,11 +55,14 @@ bool is_older(std::int64_t time_ns, std::chrono::milliseconds age) noexcept {
   return since < 0 || since > std::chrono::nanoseconds{age}.count();
 }
 
-bool are_one_file(int a, int b) noexcept {
+bool are_one_file(const FileCalls& calls, int a, int b, std::error_code& ec) noexcept {
   struct stat st_a {
   }, st_b{};
-  return ::fstat(a, &st_a) == 0 && ::fstat(b, &st_b) == 0 && st_a.st_dev == st_b.st_dev &&
-         st_a.st_ino == st_b.st_ino;
+  if (calls.fstat(a, st_a) != 0 || calls.fstat(b, st_b) != 0) {
+    ec = {errno, std::generic_category()};
+    return false;
+  }
+  return st_a.st_dev == st_b.st_dev && st_a.st_ino == st_b.st_ino;
 }
 
 }  // namespace
@@ -66,7 +71,7 @@ TagResult TagReader::read(const Tag& tag) {
   std::error_code ec;
   const StoreDir::Opened entry = store_.resolve_entry(tag.path, ec);
   struct stat st {};
-  if (!ec && ::fstat(entry.fd.get(), &st) != 0) ec = {errno, std::generic_category()};
+  if (!ec && store_.calls().fstat(entry.fd.get(), st) != 0) ec = {errno, std::generic_category()};
   refuse_shortage(store_, tag.path, ec);
   if (ec) return TagFailure{{}, open_failure(ec)};
 
@@ -77,12 +82,14 @@ TagResult TagReader::read(const Tag& tag) {
 }
 
 TagResult TagReader::read_link(const Tag& tag, int link_fd) {
-  const auto digest = blob_behind(link_fd);
+  std::error_code ec;
+  const auto digest = blob_behind(store_.calls(), link_fd, ec);
+  refuse_shortage(store_, tag.path, ec);
+  if (ec) return TagFailure{{}, open_failure(ec)};
   if (!digest) {
     if (tag.tree == TreeKind::v1) return read_plain(tag);
     return TagFailure{{}, "is a symlink to something that is not a manifest blob"};
   }
-  std::error_code ec;
   const StoreDir::Opened reached = store_.resolve(tag.path, ec);
   refuse_shortage(store_, tag.path, ec);
   if (ec == std::errc::no_such_file_or_directory) {
@@ -91,11 +98,12 @@ TagResult TagReader::read_link(const Tag& tag, int link_fd) {
   }
   if (ec) return TagFailure{{}, open_failure(ec)};
   const StoreDir::Opened own = store_.resolve(digest->blob_path(), ec);
-  refuse_shortage(store_, digest->blob_path(), ec);
-  if (ec || !are_one_file(reached.fd.get(), own.fd.get())) {
-    return TagFailure{{}, "is a symlink to a blob that is not this store's"};
+  if (!ec && are_one_file(store_.calls(), reached.fd.get(), own.fd.get(), ec)) {
+    return read_blob(*digest);
   }
-  return read_blob(*digest);
+  refuse_shortage(store_, digest->blob_path(), ec);
+  if (ec && ec != std::errc::no_such_file_or_directory) return TagFailure{{}, open_failure(ec)};
+  return TagFailure{{}, "is a symlink to a blob that is not this store's"};
 }
 
 TagResult TagReader::read_plain(const Tag& tag) {
@@ -127,7 +135,9 @@ TagResult TagReader::read_manifest(const std::string& path, const Digest* digest
   std::error_code ec;
   const StoreDir::Opened file = store_.open_file(path, ec);
   FileContent content;
-  if (!ec) content = read_file(file, kMaxManifestBytes, known ? &it->second.identity : nullptr, ec);
+  if (!ec)
+    content =
+        read_file(store_, file, kMaxManifestBytes, known ? &it->second.identity : nullptr, ec);
   refuse_shortage(store_, path, ec);
   if (!ec && known && it->second.identity == FileIdentity::of(content.st)) {
     it->second.used = true;

@@ -28,7 +28,7 @@ struct Entry {
   }
 };
 
-std::vector<Entry> entries_of(UniqueFd directory, std::error_code& ec) {
+std::vector<Entry> entries_of(const FileCalls& calls, UniqueFd directory, std::error_code& ec) {
   const DirStream dir{::fdopendir(directory.get())};
   if (!dir) {
     ec = {errno, std::generic_category()};
@@ -37,7 +37,7 @@ std::vector<Entry> entries_of(UniqueFd directory, std::error_code& ec) {
   (void)directory.release();
   std::vector<Entry> entries;
   errno = 0;
-  while (const dirent* entry = ::readdir(dir.get())) {
+  while (const dirent* entry = calls.readdir(dir.get())) {
     const std::string_view name = entry->d_name;
     if (name != "." && name != "..") {
       entries.push_back({std::string{name}, entry->d_type});
@@ -85,7 +85,7 @@ class Walk {
     StoreDir::Opened directory = store_.open_directory(path, ec);
     if (!ec) on_directory_(directory.fd.get());
     const std::vector<Entry> entries =
-        ec ? std::vector<Entry>{} : entries_of(std::move(directory.fd), ec);
+        ec ? std::vector<Entry>{} : entries_of(store_.calls(), std::move(directory.fd), ec);
     refuse_shortage(store_, path, ec);
     if (ec) unlistable(path, level, ec);
     for (const Entry& entry : entries) {
@@ -110,7 +110,7 @@ class Walk {
                                ec == std::errc::not_a_directory ||
                                ec == std::errc::too_many_symbolic_link_levels;
     if (leads_nowhere && level > 0) return stray(path);
-    listing_.complete = false;
+    listing_.unlisted.push_back(path);
     problem(path, ec == std::errc::cross_device_link
                       ? "is a symlink that leads out of the store: name its target with -o follow="
                       : fmt::format("cannot be listed: {}", ec.message()));
@@ -127,7 +127,7 @@ class Walk {
     std::error_code ec;
     const StoreDir::Opened reached = store_.resolve(path, ec);
     struct stat st {};
-    return !ec && ::fstat(reached.fd.get(), &st) == 0 && S_ISDIR(st.st_mode);
+    return !ec && store_.calls().fstat(reached.fd.get(), st) == 0 && S_ISDIR(st.st_mode);
   }
 
   void add_tag(const std::string& path, const Entry& entry) {

@@ -26,7 +26,7 @@ struct Tag {
 struct TagListing {
   std::vector<Tag> tags;  // sorted by path
   std::vector<Problem> problems;
-  bool complete = true;  // false: some folder could not be listed, and may hold more tags
+  std::vector<std::string> unlisted;  // folders that could not be listed, and may hold more tags
 };
 
 // Walks one tree, exactly four levels deep as Ollama does, following symlinked directories under

@@ -4,7 +4,10 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <chrono>
+#include <filesystem>
+#include <string>
 #include <thread>
 
 #include "tests/mounted/every_file.h"
@@ -12,6 +15,8 @@
 
 namespace ollamafs::test {
 namespace {
+
+namespace fs = std::filesystem;
 
 class Interrupted : public EveryFile {
  protected:
@@ -44,6 +49,20 @@ class Interrupted : public EveryFile {
       if (read != right) return "other bytes than the file's";
     }
     return {};
+  }
+
+  // Returns when none of its threads can take a request any more: the kernel lets nobody go who
+  // waits for one that was taken.
+  void stop_daemon() {
+    mount_->daemon().signal(SIGSTOP);
+    const fs::path tasks = "/proc/" + std::to_string(mount_->daemon().pid()) + "/task";
+    EXPECT_TRUE(eventually([&] {
+      const auto is_stopped = [](const fs::directory_entry& task) {
+        const std::string stat = read_file(task.path() / "stat");
+        return stat.at(stat.rfind(')') + 2) == 'T';
+      };
+      return std::ranges::all_of(fs::directory_iterator{tasks}, is_stopped);
+    }));
   }
 
   // A process that makes one call, which waits for the daemon.
@@ -89,7 +108,7 @@ TEST_F(Interrupted, WalksSeeEverything) {
 // mount is as before when it goes on.
 TEST_F(Interrupted, WhoWaitsForAStoppedDaemonCanBeKilled) {
   const std::string tar = archive(), right = read_file(tar);
-  mount_->daemon().signal(SIGSTOP);
+  stop_daemon();
   const pid_t in_lookup = waiting([&] { (void)UniqueFd{::open((tar + "x").c_str(), O_RDONLY)}; });
   const pid_t in_open = waiting([&] { (void)UniqueFd{::open(tar.c_str(), O_RDONLY)}; });
   const pid_t in_list = waiting([&] { (void)listing(*mount_ / "models"); });
@@ -108,7 +127,7 @@ TEST_F(Interrupted, WhoWaitsForAStoppedDaemonCanBeKilled) {
 // A signal that is handled does not end the call for good: it is made, once the daemon answers.
 TEST_F(Interrupted, ACallGoesOnWhenTheDaemonDoes) {
   const std::string tar = archive(), right = read_file(tar);
-  mount_->daemon().signal(SIGSTOP);
+  stop_daemon();
   const pid_t child = waiting([&] {
     ring(1000);
     const std::string got = read_among_signals(tar, right);

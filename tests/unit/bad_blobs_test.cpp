@@ -25,6 +25,7 @@ namespace ollamafs::test {
 namespace {
 
 namespace fs = std::filesystem;
+using namespace std::chrono_literals;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -59,7 +60,7 @@ Model model_with(const std::vector<const char*>& blobs) {
 using Cause = BadBlobs::Cause;
 
 TEST(BadBlobs, BreakEveryModelThatNamesThem) {
-  BadBlobs bad;
+  BadBlobs bad{1min};
   const Model one = model_with({"a", "shared"}), two = model_with({"shared"}),
               other = model_with({"b"});
   EXPECT_FALSE(bad.fault_of(one));
@@ -72,7 +73,7 @@ TEST(BadBlobs, BreakEveryModelThatNamesThem) {
 }
 
 TEST(BadBlobs, AreNewsOnlyOnce) {
-  BadBlobs bad;
+  BadBlobs bad{1min};
   EXPECT_TRUE(bad.add(Digest::of("a"), FileIdentity{}, Cause::damage, "first"));
   EXPECT_FALSE(bad.add(Digest::of("a"), FileIdentity{}, Cause::damage, "second"));
   EXPECT_TRUE(bad.add(Digest::of("b"), FileIdentity{}, Cause::damage, "first"));
@@ -80,7 +81,7 @@ TEST(BadBlobs, AreNewsOnlyOnce) {
 }
 
 TEST(BadBlobs, AreNewsOnlyOnceToManyThreads) {
-  BadBlobs bad;
+  BadBlobs bad{1min};
   std::atomic<int> news = 0;
   std::vector<std::thread> threads;
   for (int thread = 0; thread < 8; ++thread) {
@@ -97,7 +98,7 @@ TEST(BadBlobs, AreNewsOnlyOnceToManyThreads) {
 }
 
 TEST(BadBlobs, ComeBehindTheFaultsThatTheStoreHas) {
-  BadBlobs bad;
+  BadBlobs bad{1min};
   bad.add(Digest::of("a"), FileIdentity{}, Cause::damage, "reason");
   Model model = model_with({"a"});
   model.faults = {"blob x is missing", "another"};
@@ -132,7 +133,7 @@ class BadBlobsForgotten : public ::testing::Test {
   }();
   fs::path file_ = store_.blob_path(Digest::of("bad"));
   std::shared_ptr<const Catalog> catalog_;
-  BadBlobs damaged_, short_;
+  BadBlobs damaged_{1min}, short_{1min};
 };
 
 TEST_F(BadBlobsForgotten, AreBadWhileTheirFileIsTheSame) {

@@ -25,8 +25,9 @@ TEST(CacheNotifier, GivesAllInTheirOrderFromAnotherThread) {
     given.push_back(notice);
     if (given.size() == notices.size()) all.set_value();
   }};
-  notifier.add({notices[0], notices[1]});
-  notifier.add({notices[2], notices[3]});
+  const auto third = std::next(notices.begin(), 2);
+  notifier.add({notices.begin(), third});
+  notifier.add({third, notices.end()});
   all.get_future().wait();
   EXPECT_TRUE(given == notices);
   EXPECT_NE(by, std::this_thread::get_id());

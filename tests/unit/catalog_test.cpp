@@ -367,18 +367,20 @@ TEST_F(CatalogTest, IsNotMadeOfATreeThatLeadsInCircles) {
 }
 
 // Its bytes are not those of the v2 entry for which it stands, nor is its ID.
-TEST_F(CatalogTest, DoesNotTakeAnAnchorForAnEntryThatCannotBeListed) {
+TEST_F(CatalogTest, DoesNotTakeAV1ModelForAnEntryThatCannotBeListed) {
   ManifestSpec anchor = store_.text_model(1, 100);
   anchor.layers.push_back(store_.layer(kListType, "a list"));
   store_.v1("anchored:a", anchor);
   store_.v1("plain:a", store_.text_model(2, 100));
+  store_.v1("hf.co/elsewhere/plain:a", store_.text_model(2, 100));
   store_.v2("other:a", store_.text_model(3, 100));
   EXPECT_TRUE(find(*read(), "anchored:a").whole());
   const fs::path folder = store_.root() / "manifests-v2/ollama.com/library";
   fs::permissions(folder, fs::perms::none);
   EXPECT_TRUE(as_nobody([&] {
     const auto catalog = read();
-    return !find(*catalog, "anchored:a").whole() && find(*catalog, "plain:a").whole();
+    return !find(*catalog, "anchored:a").whole() && !find(*catalog, "plain:a").whole() &&
+           find(*catalog, "hf.co/elsewhere/plain:a").whole();
   }));
   fs::permissions(folder, fs::perms{0755});
 }
