@@ -42,6 +42,15 @@ void BadBlobs::end_shortage(const Digest& blob) {
   if (it != faults_.end() && it->second.cause == Cause::shortage) faults_.erase(it);
 }
 
+bool BadBlobs::has_fault(const Model& model) const noexcept {
+  if (!model.whole()) return true;
+  const std::scoped_lock lock{mutex_};
+  if (Clock::now() < all_until_) return true;
+  return !faults_.empty() && std::ranges::any_of(model.manifest->blobs, [&](const BlobRef& ref) {
+    return faults_.contains(ref.digest);
+  });
+}
+
 std::optional<std::string> BadBlobs::fault_of(const Model& model) const {
   if (!model.whole()) return model.faults.front();
   const std::scoped_lock lock{mutex_};

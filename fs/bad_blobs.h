@@ -38,6 +38,9 @@ class BadBlobs {
   [[nodiscard]] bool is_short(const Digest& blob) const;
   void end_shortage(const Digest& blob);
 
+  // Whether the model cannot be copied as a whole. Needs no memory.
+  [[nodiscard]] bool has_fault(const Model& model) const noexcept;
+
   // Why the model cannot be copied as a whole: its first fault, or a blob that failed since;
   // nothing if the model is whole. A printable sentence.
   [[nodiscard]] std::optional<std::string> fault_of(const Model& model) const;

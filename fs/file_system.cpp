@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <span>
 #include <utility>
 
 #include "fs/snapshot_diff.h"
@@ -75,6 +76,18 @@ CacheNotices ways_to(const Tree& tree, const Digest& digest) {
   return notices;
 }
 
+// The listings of the models' own directories. `models` are in ascending order.
+CacheNotices listings_of(const Tree& tree, std::span<const std::uint32_t> models) {
+  CacheNotices notices;
+  for (std::uint32_t i = 0; i < tree.node_count(); ++i) {
+    const Node& node = tree.node(i);
+    if (node.is_directory() && std::ranges::binary_search(models, node.model) &&
+        tree.node(node.parent).model == Node::kNone)
+      notices.push_back({CacheNotice::What::content, node.ino});
+  }
+  return notices;
+}
+
 }  // namespace
 
 FileSystem::FileSystem(const StoreDir& store, std::shared_ptr<const Tree> tree,
@@ -85,6 +98,7 @@ FileSystem::FileSystem(const StoreDir& store, std::shared_ptr<const Tree> tree,
       pool_{store, limits, verify},
       pins_{pool_, hold},
       guard_{hold},
+      misses_{hold},
       bad_blobs_{hold},
       on_bad_blob_{std::move(on_bad_blob)},
       on_stale_{std::move(on_stale)} {}
@@ -128,14 +142,14 @@ struct stat FileSystem::attributes(const Node& node) noexcept {
   return st;
 }
 
-bool FileSystem::is_broken(const NodeRef& node) const {
+bool FileSystem::is_broken(const NodeRef& node) const noexcept {
   const Model* model = node.tree->model(*node);
-  return model && bad_blobs_.fault_of(*model);
+  return model && bad_blobs_.has_fault(*model);
 }
 
 // Who begins with a model, at its directory or its archive, finds out whether a shortage is over.
 // Who is in the midst of it and has missed a blob must not: the manifest is refused to them.
-void FileSystem::retry_shortages(const NodeRef& node) {
+void FileSystem::retry_shortages(const NodeRef& node) noexcept try {
   const Model* model = node.tree->model(*node);
   if (!model || (!is_model_directory(node) && node->kind != NodeKind::archive)) return;
   for (const std::uint32_t index : model->blobs) {
@@ -145,6 +159,7 @@ void FileSystem::retry_shortages(const NodeRef& node) {
     (void)pool_.open(blob, ec);
     if (!ec) bad_blobs_.end_shortage(blob.digest);
   }
+} catch (const std::bad_alloc&) {  // it is not over
 }
 
 // Who opens a manifest has read the blobs. Where the kernel read them by itself (passthrough, or
@@ -156,9 +171,19 @@ void FileSystem::check_blobs(const NodeRef& manifest) {
   }
 }
 
-FileSystem::Listing FileSystem::list(const NodeRef& directory, bool begins) {
+// To a tool that got another version's blobs, or not all.
+bool FileSystem::is_refused(const NodeRef& manifest, pid_t tool) {
+  const std::string& model = manifest.tree->model(*manifest)->view_name;
+  return guard_.refuses(tool, model) || misses_.has(tool, model);
+}
+
+FileSystem::Listing FileSystem::list(const NodeRef& directory, bool begins, pid_t tool) noexcept {
   if (!directory->is_directory()) return Listing::none;
-  if (begins) retry_shortages(directory);
+  if (begins) {
+    retry_shortages(directory);
+    if (is_model_directory(directory))
+      misses_.forget(tool, directory.tree->model(*directory)->view_name);
+  }
   return is_broken(directory) ? Listing::names : Listing::whole;
 }
 
@@ -169,8 +194,7 @@ std::unique_ptr<OpenFile> FileSystem::open_file(const NodeRef& file, std::error_
   if (file->kind == NodeKind::manifest && !is_broken(file)) check_blobs(file);
   if (file->is_directory()) {
     ec = std::make_error_code(std::errc::is_a_directory);
-  } else if (is_broken(file) || (file->kind == NodeKind::manifest &&
-                                 guard_.refuses(tool, file.tree->model(*file)->view_name))) {
+  } else if (is_broken(file) || (file->kind == NodeKind::manifest && is_refused(file, tool))) {
     ec = kIoError;
   }
   if (ec) return nullptr;
@@ -255,11 +279,16 @@ void FileSystem::find_fault(const OpenLayout& content, std::size_t size,
   bad_blobs_.add_unknown();
 }
 
-void FileSystem::request_failed(const NodeRef& node) noexcept {
-  const Model* const model = node.tree->model(*node);
-  if (!model || model->blobs.empty()) return;
-  const Blob& first = node.tree->catalog().blobs()[model->blobs.front()];
-  blob_failed(first.digest, first.identity, std::make_error_code(std::errc::not_enough_memory));
+void FileSystem::request_failed(const NodeRef& node, pid_t tool, int error) noexcept try {
+  if (error != EIO && !is_shortage({error, std::generic_category()})) return;
+  if (node->kind == NodeKind::manifest || node->kind == NodeKind::archive) return;  // it is all
+  std::span<const std::uint32_t> models{&node->model, node->model == Node::kNone ? 0u : 1u};
+  if (node->kind == NodeKind::blob) models = node.tree->catalog().users(node->source);
+  bool any_news = false;
+  for (const std::uint32_t model : models)
+    any_news |= misses_.add(tool, node.tree->catalog().models()[model].view_name);
+  if (any_news) on_stale_(listings_of(*node.tree, models));
+} catch (const std::bad_alloc&) {  // then the misses last for the hold
 }
 
 std::error_code FileSystem::read_failed(const OpenLayout::Failure& failure) {

@@ -19,6 +19,7 @@
 
 #include "fs/bad_blobs.h"
 #include "fs/cache_notice.h"
+#include "fs/misses.h"
 #include "fs/node_table.h"
 #include "fs/pins.h"
 #include "fs/version_guard.h"
@@ -88,13 +89,14 @@ class FileSystem {
     names,  // names only, and then EIO
     whole,
   };
-  // To be called before each piece of a listing; `begins` for the first.
-  [[nodiscard]] Listing list(const NodeRef& directory, bool begins);
+  // To be called before each piece of a listing for the thread `tool`; `begins` for the first.
+  // Needs no memory: there are tools, as OpenSSH's, that take a listing that fails for its end.
+  [[nodiscard]] Listing list(const NodeRef& directory, bool begins, pid_t tool = 0) noexcept;
 
   // Opens a file for reading, for the thread `tool`. EISDIR if it is none; EIO if it is the
   // manifest or the archive of a model that is not whole, if it is the manifest of a model that
-  // changed while the tool was at it, or if a blob is not what the catalog saw; EMFILE, ENFILE and
-  // ENOMEM are this process's troubles.
+  // changed while the tool was at it or of which the tool missed something, or if a blob is not
+  // what the catalog saw; EMFILE, ENFILE and ENOMEM are this process's troubles.
   [[nodiscard]] std::unique_ptr<OpenFile> open_file(const NodeRef& file, std::error_code& ec,
                                                     pid_t tool = 0);
 
@@ -118,9 +120,10 @@ class FileSystem {
   // finds the blobs at fault, which are bad from then on.
   void find_fault(const OpenLayout& content, std::size_t size, std::uint64_t offset) noexcept;
 
-  // To be called if a request about `node` failed for want of memory: its model cannot be copied as
-  // a whole until it has been begun anew.
-  void request_failed(const NodeRef& node) noexcept;
+  // To be called if a request of the thread `tool` about `node` failed with this errno. Where the
+  // tool did not get what is there, it does not get the manifest either, until it lists the model's
+  // directory anew or the hold is over.
+  void request_failed(const NodeRef& node, pid_t tool, int error) noexcept;
 
   // The extended attributes of a node (design §2). value: ENODATA if there is none of that name.
   [[nodiscard]] std::vector<std::string> attribute_names(const NodeRef& node) const;
@@ -134,8 +137,9 @@ class FileSystem {
   [[nodiscard]] BlobPool::Usage usage() const { return pool_.usage(); }
 
  private:
-  [[nodiscard]] bool is_broken(const NodeRef& node) const;
-  void retry_shortages(const NodeRef& node);
+  [[nodiscard]] bool is_broken(const NodeRef& node) const noexcept;
+  void retry_shortages(const NodeRef& node) noexcept;
+  [[nodiscard]] bool is_refused(const NodeRef& manifest, pid_t tool);
   void check_blobs(const NodeRef& manifest);
   [[nodiscard]] std::shared_ptr<const OpenLayout> content_of(const NodeRef& file,
                                                              std::error_code& ec);
@@ -152,6 +156,7 @@ class FileSystem {
   BlobPool pool_;
   Pins pins_;
   VersionGuard guard_;
+  Misses misses_;
   BadBlobs bad_blobs_;
   OnBadBlob on_bad_blob_;
   OnStale on_stale_;

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <span>
 #include <vector>
 
 namespace ollamafs {
@@ -31,6 +32,11 @@ int to_errno(const std::error_code& ec) noexcept {
   return condition.category() == std::generic_category() ? condition.value() : EIO;
 }
 
+// The thread that asks; before the reply.
+pid_t tool_of(fuse_req_t req) noexcept {
+  return fuse_req_ctx(req)->pid;
+}
+
 // Runs one operation, about `node` if that is not empty. `operation` either replies and returns no
 // error, or returns one or throws and has not replied: then this does.
 template <class Operation>
@@ -41,14 +47,14 @@ void serve(fuse_req_t req, const NodeRef& node, Operation&& operation) noexcept 
     error = to_errno(operation(fs));
   } catch (const std::bad_alloc&) {
     error = ENOMEM;
-    if (node) fs.request_failed(node);
   } catch (const std::system_error& failure) {
     error = to_errno(failure.code());
-    if (node) fs.request_failed(node);
   } catch (...) {
-    if (node) fs.request_failed(node);
+    error = EIO;
   }
-  if (error != 0) fuse_reply_err(req, error);
+  if (error == 0) return;
+  if (node) fs.request_failed(node, tool_of(req), error);
+  fuse_reply_err(req, error);
 }
 
 // As serve, for a node that must be known: a number that is not is stale, and the kernel looks the
@@ -100,7 +106,7 @@ void lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
     // The kernel sends longer ones too.
     if (std::strlen(name) > NAME_MAX) return std::make_error_code(std::errc::filename_too_long);
     std::error_code ec;
-    const NodeRef node = fs.lookup(directory, name, ec, fuse_req_ctx(req)->pid);
+    const NodeRef node = fs.lookup(directory, name, ec, tool_of(req));
     if (ec) return ec;
     const fuse_entry_param entry = entry_of(*node);
     fuse_reply_entry(req, &entry);
@@ -163,21 +169,35 @@ void for_each_behind(const NodeRef& directory, std::uint64_t offset, Visit&& vis
   }
 }
 
+// A piece of a listing may be shorter than it was asked for: if there is no memory, it is.
+std::span<char> room_for_listing(std::size_t size, std::span<char> some, std::vector<char>& much) {
+  if (size <= some.size()) return some.first(size);
+  try {
+    much.resize(size);
+    return much;
+  } catch (const std::bad_alloc&) {
+    return some;
+  }
+}
+
 // Fills a reply with the entries behind `offset`. `add` puts one into the buffer as libfuse's
 // fuse_add_direntry does: it returns the room the entry needs, and adds nothing if there is less;
 // its last argument tells whether only the name may be given.
 template <class Add>
 void list(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, Add&& add) {
   serve_node(req, ino, [&](FileSystem& fs, const NodeRef& directory) -> std::error_code {
-    const auto listing = fs.list(directory, offset == 0);
+    const auto listing = fs.list(directory, offset == 0, tool_of(req));
     if (listing == FileSystem::Listing::none)
       return std::make_error_code(std::errc::not_a_directory);
     const bool names_only = listing == FileSystem::Listing::names;
-    std::vector<char> buffer(size);
+    char some_room[4096];
+    std::vector<char> much_room;
+    const std::span<char> buffer = room_for_listing(size, some_room, much_room);
     std::size_t used = 0;
     for_each_behind(directory, static_cast<std::uint64_t>(offset), [&](const ListedEntry& entry) {
-      const std::size_t needed = add(buffer.data() + used, size - used, entry, names_only);
-      if (needed > size - used) return false;
+      const std::size_t left = buffer.size() - used;
+      const std::size_t needed = add(buffer.data() + used, left, entry, names_only);
+      if (needed > left) return false;
       used += needed;
       return true;
     });
@@ -209,7 +229,7 @@ void open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
   serve_node(req, ino, [&](FileSystem& fs, const NodeRef& node) -> std::error_code {
     if ((info->flags & O_ACCMODE) != O_RDONLY) return {EROFS, std::generic_category()};
     std::error_code ec;
-    auto opened = fs.open_file(node, ec, fuse_req_ctx(req)->pid);
+    auto opened = fs.open_file(node, ec, tool_of(req));
     if (ec) return ec;
     // Content never changes under a number, and blobs may be mapped, so the kernel caches them.
     // Archives are read once and by large requests: past its cache that is twice as fast.
@@ -248,14 +268,17 @@ std::error_code reply_range(fuse_req_t req, FileSystem& fs, OpenFile& file, std:
   std::error_code ec;
   fs.gather(file, bytes, size, start, ec);
   if (ec) return ec;
-  // The file may be closed by another thread as soon as the reply is sent: not its content.
+  // The file may be closed by another thread as soon as the reply is sent: not what it holds.
   const auto content = file.content;
+  const NodeRef node = file.pin.ref();
+  const pid_t tool = tool_of(req);
   const std::uint64_t ahead = FileSystem::ahead_of(file, bytes.size(), start);
   const auto pieces = bytes.pieces();
   // EFAULT: a page could not be had, since the disk fails there or the blob was cut short a moment
   // ago. The kernel has made it EIO.
   if (fuse_reply_iov(req, pieces.data(), static_cast<int>(pieces.size())) == -EFAULT) {
     fs.find_fault(*content, bytes.size(), start);
+    fs.request_failed(node, tool, EIO);
   } else if (ahead > 0) {
     content->prefetch(start + bytes.size(), ahead);
   }

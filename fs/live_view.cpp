@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 
 constexpr auto kReadAgain = 250ms;     // while something is being written
 constexpr auto kRetry = 2s;            // after the store could not be read
-constexpr auto kLookForUses = 60s;     // which begin unseen, and must be let go of when they end
+constexpr auto kIdle = 1h;             // and nothing happens then
 constexpr int kReadingsPerPause = 20;  // a poller takes no more than a twentieth of a processor
 
 int milliseconds_until(std::chrono::steady_clock::time_point then) {
@@ -65,12 +65,14 @@ bool LiveView::step() {
   const auto reading = next_reading();
   const auto next_end = fs_.pins().next_end();
   if (next_end && (!unpinning_ || *next_end < *unpinning_)) unpinning_ = next_end;
-  auto until = Clock::now() + kLookForUses;
+  auto until = Clock::now() + kIdle;
   for (const auto& due : {reading, unpinning_}) {
     if (due) until = std::min(until, *due);
   }
   if (!wait(until, true)) return false;
 
+  eventfd_t uses_began = 0;
+  if (::eventfd_read(fs_.pins().descriptor(), &uses_began) == 0) return true;
   const auto now = Clock::now();
   if (store_has_changed() || (reading && now >= *reading)) {
     read_store();
@@ -106,12 +108,14 @@ std::optional<LiveView::Clock::time_point> LiveView::next_reading() const {
          std::max<Clock::duration>(options_.poll, kReadingsPerPause * reading_took_);
 }
 
-// Waits until then, or, `for_store`, until something may have changed. False: this must end.
-bool LiveView::wait(Clock::time_point until, bool for_store) {
+// Waits until then, or, `for_change`, until the store may have changed or uses began. False: this
+// must end.
+bool LiveView::wait(Clock::time_point until, bool for_change) {
   const StoreWatch* const watch = scanner_.watch();
-  pollfd fds[2] = {{stop_.get(), POLLIN, 0},
-                   {for_store && watch ? watch->descriptor() : -1, POLLIN, 0}};
-  while (::poll(fds, 2, milliseconds_until(until)) < 0 && errno == EINTR) {
+  pollfd fds[] = {{stop_.get(), POLLIN, 0},
+                  {for_change && watch ? watch->descriptor() : -1, POLLIN, 0},
+                  {for_change ? fs_.pins().descriptor() : -1, POLLIN, 0}};
+  while (::poll(fds, std::size(fds), milliseconds_until(until)) < 0 && errno == EINTR) {
   }
   return fds[0].revents == 0;
 }

@@ -56,7 +56,7 @@ class LiveView {
   void run();
   [[nodiscard]] bool step();
   void note_watch_trouble();
-  [[nodiscard]] bool wait(Clock::time_point until, bool for_store);
+  [[nodiscard]] bool wait(Clock::time_point until, bool for_change);
   [[nodiscard]] bool store_has_changed();
   void read_store();
   void try_to(const std::function<void()>& action);

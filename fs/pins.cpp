@@ -1,6 +1,10 @@
 #include "fs/pins.h"
 
+#include <sys/eventfd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <system_error>
 
 namespace ollamafs {
 namespace {
@@ -12,11 +16,17 @@ constexpr std::chrono::milliseconds kShortestWait{500};
 
 }  // namespace
 
+Pins::Pins(BlobPool& pool, std::chrono::milliseconds hold)
+    : pool_{pool}, hold_{hold}, any_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)} {
+  if (!any_) throw std::system_error{errno, std::generic_category(), "eventfd"};
+}
+
 Pins::Use Pins::open(const Catalog& catalog, std::uint32_t blob) {
   if (!enabled_) return {};
   const Digest& digest = catalog.blobs()[blob].digest;
   {
     const std::scoped_lock lock{mutex_};
+    if (used_.empty()) ::eventfd_write(any_.get(), 1);
     Used& used = used_[digest];
     if (used.opens++ == 0 && used.last_close == Clock::time_point{}) ++begun_;
   }

@@ -15,6 +15,7 @@
 
 #include "store/blob_pool.h"
 #include "store/catalog.h"
+#include "store/unique_fd.h"
 
 namespace ollamafs {
 
@@ -28,7 +29,8 @@ class Pins {
   using Clock = std::chrono::steady_clock;
 
   // `hold` is how long a use lasts beyond the last close.
-  Pins(BlobPool& pool, std::chrono::milliseconds hold) : pool_{pool}, hold_{hold} {}
+  // Throws std::system_error.
+  Pins(BlobPool& pool, std::chrono::milliseconds hold);
 
   // The use of a blob by one open file; ends with this. May be of nothing.
   class Use {
@@ -62,6 +64,10 @@ class Pins {
   // there is none.
   [[nodiscard]] std::optional<Clock::time_point> next_end() const;
 
+  // Can be read from (eventfd(2)) after a use has begun where there was none: then there is a
+  // next_end().
+  [[nodiscard]] int descriptor() const noexcept { return any_.get(); }
+
   // Grows with every use that begins.
   [[nodiscard]] std::uint64_t begun() const;
 
@@ -84,6 +90,7 @@ class Pins {
   BlobPool& pool_;
   std::chrono::milliseconds hold_;
   std::atomic<bool> enabled_ = true;
+  UniqueFd any_;
   mutable std::mutex mutex_;
   std::unordered_map<Digest, Used> used_;
   std::map<std::pair<std::string, Digest>, std::weak_ptr<const Held>> held_;  // by name, version

@@ -44,13 +44,14 @@ bool is_mounted(const fs::path& path) {
 
 Mount::Mount(const fs::path& store, const Options& options)
     : dir_{false, options.run.as}, expected_status_{options.expected_status} {
-  std::vector<std::string> command = {binary(),  "mount",        "-f",
-                                      "--store", store.string(), path().string()};
+  std::vector<std::string> command = {options.program, "mount",        "-f",
+                                      "--store",       store.string(), path().string()};
   command.insert(command.end(), options.arguments.begin(), options.arguments.end());
   daemon_ = std::make_unique<Background>(command, options.run);
-  const bool settled = eventually(
-      [&] { return daemon_->ended() || log().find("shows the models") != std::string::npos; },
-      std::chrono::seconds{60});
+  // The last that is said of the beginning is how blobs are read.
+  const bool settled =
+      eventually([&] { return daemon_->ended() || log().find("passthrough") != std::string::npos; },
+                 std::chrono::seconds{60});
   if (!settled || daemon_->ended()) {
     throw std::runtime_error{"ollamafs did not mount: " + log()};
   }

@@ -36,6 +36,7 @@ class Mount {
     std::vector<std::string> arguments{};  // "-o", "allow_other"
     RunOptions run{};
     int expected_status = 0;
+    std::string program = binary();
   };
 
   // Throws std::runtime_error with the program's own words if it does not mount.

@@ -5,20 +5,14 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <set>
 #include <string>
 #include <thread>
-#include <vector>
 
-#include "store/archive.h"
-#include "store/open_layout.h"
 #include "tests/mounted/mount.h"
 #include "tests/mounted/stepwise_copy.h"
+#include "tests/soak/changing_store.h"
 #include "tests/soak/crew.h"
 #include "tests/soak/held.h"
-#include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
 
 namespace ollamafs::test {
@@ -26,92 +20,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kModels = 6;
-constexpr std::size_t kVersions = 4;
-
-// A few models, each of which has one of a few versions at a time, or none. All share some blobs.
-class ChangingStore {
- public:
-  explicit ChangingStore(const fs::path& root) : store_{root} {
-    for (std::uint64_t i = 0; i < kVersions; ++i) {
-      ManifestSpec version = store_.text_model(i / 2, 200'000);
-      version.layers.push_back(store_.layer(kSystemType, "version " + std::to_string(i)));
-      versions_.push_back(version);
-    }
-    for (std::size_t model = 0; model < kModels; ++model) {
-      for (const ManifestSpec& version : versions_) {
-        store_.v1(name(model), version);
-        archives_.insert(archive_now(model));
-      }
-    }
-  }
-
-  [[nodiscard]] const fs::path& root() const noexcept { return store_.root(); }
-  static std::string name(std::size_t model) { return "m" + std::to_string(model) + ":a"; }
-  static std::string shown(std::size_t model) { return "m" + std::to_string(model) + "+a"; }
-
-  // As `ollama pull`, `rm` and `cp` do, and as an old server that writes in place.
-  void change(Random& random) const {
-    const std::size_t model = random() % kModels;
-    const fs::path path = store_.v1_path(*ModelName::parse(name(model)));
-    const std::string bytes = versions_[random() % kVersions].json();
-    switch (random() % 4) {
-      case 0:
-        fs::remove(path);
-        break;
-      case 1:
-        store_.v1(name(model), versions_[random() % kVersions]);
-        break;
-      case 2:
-        write_file(path, bytes.substr(0, bytes.size() / 2));
-        write_file(path, bytes);
-        break;
-      default:
-        write_file(path.string() + ".new", bytes);
-        fs::rename(path.string() + ".new", path);
-        break;
-    }
-  }
-
-  // Whether that is the archive of a version of some model.
-  [[nodiscard]] bool had(const std::string& archive) const { return archives_.contains(archive); }
-
- private:
-  [[nodiscard]] std::string archive_now(std::size_t model) const {
-    const StoreDir dir{store_.root(), OutsideLinks::refuse};
-    const auto catalog = Catalog::read(dir);
-    BlobPool pool{dir, {}};
-    std::vector<std::shared_ptr<const OpenBlob>> blobs;
-    const Model& found = *catalog->find(name(model));
-    std::error_code ec;
-    for (const std::uint32_t blob : found.blobs)
-      blobs.push_back(pool.open(catalog->blobs()[blob], ec));
-    const OpenLayout layout{archive_layout(found), std::move(blobs)};
-    std::string bytes(layout.layout().size(), '\0');
-    EXPECT_FALSE(layout.read(bytes.data(), bytes.size(), 0));
-    return bytes;
-  }
-
-  StoreBuilder store_;
-  std::vector<ManifestSpec> versions_;
-  std::set<std::string> archives_;
-};
-
 class Changes : public ::testing::Test {
  protected:
   std::string copy_directory(const fs::path& view, Random& random) {
-    const StepwiseCopy copy{view / "models" / ChangingStore::shown(random() % kModels)};
+    const StepwiseCopy copy{view / "models" / ChangingStore::shown(random)};
     if (!copy.failed()) ++whole_;
     return copy.fault();
   }
 
   std::string copy_archive(const fs::path& view, Random& random) {
-    const fs::path path = view / "archives" / (ChangingStore::shown(random() % kModels) + ".tar");
-    std::ifstream file{path, std::ios::binary};
-    std::string bytes{std::istreambuf_iterator<char>{file}, {}};
-    if (!file || bytes.empty()) return "";
+    const auto bytes = try_to_read(view / "archives" / (ChangingStore::shown(random) + ".tar"));
+    if (!bytes) return "";
     ++whole_;
-    return store_.had(bytes) ? "" : "an archive that no version has";
+    return store_.had(*bytes) ? "" : "an archive that no version has";
   }
 
   void change_and_copy(Mount& mount, std::chrono::milliseconds time) {

@@ -21,7 +21,8 @@ std::uint64_t scattered(std::uint64_t x) noexcept {
 
 void FaultPlan::clear() {
   calls = delayed = held = 0;
-  seen = injected = 0;
+  allocations_to_one = 0;
+  seen = injected = allocations_failed = 0;
 }
 
 void FaultPlan::fail(unsigned which, int with, std::uint64_t behind, std::uint64_t times) {
@@ -32,6 +33,13 @@ void FaultPlan::fail(unsigned which, int with, std::uint64_t behind, std::uint64
   count = times;
   one_in = 1;
   calls = which;
+}
+
+bool FaultPlan::takes_memory() noexcept {
+  const std::uint64_t to_one = allocations_to_one;
+  if (to_one == 0 || scattered(allocations_++) % to_one != 0) return false;
+  ++allocations_failed;
+  return true;
 }
 
 // Whether this call goes wrong; when it has waited as it shall.

@@ -37,6 +37,10 @@ struct FaultPlan {
   std::atomic<unsigned> delay_us = 0;  // microseconds
   std::atomic<unsigned> held = 0;      // calls that do not come back as long as this says so
 
+  // Of the program's allocations, how many there are to one that fails; 0: none does.
+  std::atomic<std::uint64_t> allocations_to_one = 0;
+  std::atomic<std::uint64_t> allocations_failed = 0;
+
   std::atomic<std::uint64_t> seen = 0;      // calls that might have gone wrong
   std::atomic<std::uint64_t> injected = 0;  // calls that did
   std::atomic<std::uint64_t> waiting = 0;   // calls that are held right now
@@ -45,6 +49,12 @@ struct FaultPlan {
   void clear();
   void fail(unsigned which, int with, std::uint64_t behind = 0,
             std::uint64_t times = ~std::uint64_t{0});
+
+  // To be asked at every allocation: whether it fails.
+  [[nodiscard]] bool takes_memory() noexcept;
+
+ private:
+  std::atomic<std::uint64_t> allocations_ = 0;
 };
 
 // The kernel's, but for what the plan, which must outlive this, lets go wrong.

@@ -105,6 +105,18 @@ TEST(BadBlobs, ComeBehindTheFaultsThatTheStoreHas) {
   EXPECT_EQ(bad.fault_of(model), "blob x is missing");
 }
 
+// For want of memory nobody knows which it was.
+TEST(BadBlobs, BreakAllModelsForAWhileIfTheyAreUnknown) {
+  BadBlobs bad{100ms};
+  const Model model = model_with({"a"});
+  bad.add_unknown();
+  EXPECT_TRUE(bad.has_fault(model));
+  EXPECT_TRUE(bad.fault_of(model));
+  std::this_thread::sleep_for(110ms);
+  EXPECT_FALSE(bad.has_fault(model));
+  EXPECT_FALSE(bad.fault_of(model));
+}
+
 // ---- when a store is read again ----
 
 class BadBlobsForgotten : public ::testing::Test {
@@ -186,13 +198,15 @@ class BadBlobsShown : public ::testing::Test {
     store_.v1("other:a", other);
   }
 
-  void show(const BlobLimits& limits = {}) {
+  void show(const BlobLimits& limits = {}, std::chrono::milliseconds hold = {}) {
     auto tree = build_tree(Catalog::read(dir_), {}, {"/view", store_.root()});
-    fs_ = std::make_unique<FileSystem>(dir_, std::move(tree), limits,
-                                       [this](const std::string& message) {
-                                         const std::scoped_lock lock{mutex_};
-                                         messages_.push_back(message);
-                                       });
+    fs_ = std::make_unique<FileSystem>(
+        dir_, std::move(tree), limits,
+        [this](const std::string& message) {
+          const std::scoped_lock lock{mutex_};
+          messages_.push_back(message);
+        },
+        [](const CacheNotices&) {}, hold);
   }
 
   [[nodiscard]] NodeRef at(const fs::path& path) const {
@@ -380,6 +394,27 @@ TEST_F(BadBlobsShown, AreSoForAsLongAsAShortageOfDescriptorsLasts) {
   EXPECT_EQ(listed("models/one+a"), "ok");
   expect_whole("one");
   EXPECT_EQ(read(*open(weights_of("one")), 4), "GGUF");
+}
+
+// Another tool finds out that the shortage is over. That gives the first none of what it missed.
+TEST_F(BadBlobsShown, KeepTheManifestsFromTheToolThatMissedThem) {
+  constexpr pid_t first = 7, second = 8;
+  show({}, 1min);
+  {
+    const FewDescriptors shortage{0};
+    EXPECT_EQ(fs_->open_file(at(weights_of("one")), ec_, first), nullptr);
+    fs_->request_failed(at(weights_of("one")), first, ec_.value());
+  }
+  EXPECT_EQ(fs_->list(at("models/one+a"), true, second), FileSystem::Listing::whole);
+  EXPECT_NE(fs_->open_file(at(manifest_of("one")), ec_, second), nullptr);
+  for (const char* model : {"one", "two"}) {
+    EXPECT_EQ(fs_->open_file(at(manifest_of(model)), ec_, first), nullptr);
+    EXPECT_EQ(name_of(ec_), "EIO");
+  }
+  EXPECT_NE(fs_->open_file(at(manifest_of("other")), ec_, first), nullptr);
+  EXPECT_EQ(fs_->list(at("models/one+a"), true, first), FileSystem::Listing::whole);
+  EXPECT_NE(fs_->open_file(at(manifest_of("one")), ec_, first), nullptr);
+  EXPECT_EQ(fs_->open_file(at(manifest_of("two")), ec_, first), nullptr);
 }
 
 TEST_F(BadBlobsShown, AreSoByAShortageAtTheReadToo) {
