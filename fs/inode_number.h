@@ -33,7 +33,7 @@ class InodeNumbers {
  public:
   using Hash = std::uint64_t (*)(std::string_view) noexcept;
 
-  explicit InodeNumbers(Hash hash = inode_hash) noexcept : hash_{hash} {}
+  explicit InodeNumbers(Hash hash = inode_hash) : hash_{hash} {}
 
   // Makes room for so many numbers.
   void reserve(std::size_t count) { taken_.reserve(count); }

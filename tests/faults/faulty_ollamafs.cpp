@@ -7,16 +7,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <new>
 
 #include "src/mount_command.h"
 #include "store/unique_fd.h"
+#include "tests/faults/faulty_memory.h"
 #include "tests/support/faulty_calls.h"
 
 namespace ollamafs::test {
 namespace {
-
-FaultPlan* plan_of_memory = nullptr;  // operator new has no other way to it
 
 FaultPlan* open_plan() {
   const char* const path = std::getenv("OLLAMAFS_FAULTS");
@@ -24,14 +22,6 @@ FaultPlan* open_plan() {
   void* const memory =
       ::mmap(nullptr, sizeof(FaultPlan), PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
   return memory == MAP_FAILED ? nullptr : static_cast<FaultPlan*>(memory);
-}
-
-void* allocate(std::size_t size, std::size_t alignment) {
-  void* memory = nullptr;
-  const bool fails = plan_of_memory && plan_of_memory->takes_memory();
-  if (!fails) memory = alignment ? std::aligned_alloc(alignment, size) : std::malloc(size);
-  if (!memory) throw std::bad_alloc{};
-  return memory;
 }
 
 // mount -f --store STORE MOUNTPOINT [-o OPTIONS]
@@ -47,39 +37,20 @@ int run(char** words) {
   arguments.mountpoint = words[5];
   if (words[6]) arguments.options = {words[7]};
   const FaultyCalls calls{*plan};
-  plan_of_memory = plan;
+  fail_allocations_by(plan);
   const ExitStatus status = mount_command(arguments, calls);
-  plan_of_memory = nullptr;
+  fail_allocations_by(nullptr);
   return static_cast<int>(status);
 }
 
 }  // namespace
 }  // namespace ollamafs::test
 
-void* operator new(std::size_t size) {
-  return ollamafs::test::allocate(size, 0);
-}
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  return ollamafs::test::allocate(size, static_cast<std::size_t>(alignment));
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::align_val_t) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
-  std::free(memory);
-}
-
 int main(int, char** words) {
   // Where an exception came from that nobody caught; addr2line(1) reads it.
   std::set_terminate([] {
     void* frames[40];
-    ollamafs::test::plan_of_memory = nullptr;
+    ollamafs::test::fail_allocations_by(nullptr);
     ::backtrace_symbols_fd(frames, ::backtrace(frames, 40), 2);
     std::abort();
   });

@@ -21,7 +21,7 @@ std::uint64_t scattered(std::uint64_t x) noexcept {
 
 void FaultPlan::clear() {
   calls = delayed = held = 0;
-  allocations_to_one = 0;
+  allocations_to_one = allocation_to_fail = 0;
   seen = injected = allocations_failed = 0;
 }
 
@@ -37,7 +37,9 @@ void FaultPlan::fail(unsigned which, int with, std::uint64_t behind, std::uint64
 
 bool FaultPlan::takes_memory() noexcept {
   const std::uint64_t to_one = allocations_to_one;
-  if (to_one == 0 || scattered(allocations_++) % to_one != 0) return false;
+  const bool by_chance = to_one != 0 && scattered(allocations_++) % to_one == 0;
+  const bool in_turn = allocation_to_fail != 0 && --allocation_to_fail == 0;
+  if (!by_chance && !in_turn) return false;
   ++allocations_failed;
   return true;
 }

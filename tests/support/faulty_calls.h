@@ -39,6 +39,8 @@ struct FaultPlan {
 
   // Of the program's allocations, how many there are to one that fails; 0: none does.
   std::atomic<std::uint64_t> allocations_to_one = 0;
+  // The one allocation from now on that fails, counted from 1; 0: none.
+  std::atomic<std::uint64_t> allocation_to_fail = 0;
   std::atomic<std::uint64_t> allocations_failed = 0;
 
   std::atomic<std::uint64_t> seen = 0;      // calls that might have gone wrong
