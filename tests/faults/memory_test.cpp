@@ -133,7 +133,7 @@ TEST_F(Memory, ThatRunsOutWhileATreeIsPublishedChangesNothing) {
         }
         EXPECT_EQ(told, view.current() == after);
       }),
-      10u);
+      5u);
 }
 
 TEST_F(Memory, ThatRunsOutForOneRequestLeavesTheOthers) {
