@@ -23,18 +23,20 @@ bool fits_in_names(std::string_view path) {
   }
 }
 
-// The one that keeps a displayed name sorts before the others that display alike.
-auto precedence(const Model& model) {
-  return std::tuple{model.name.display(), !model.name.is_canonical(), model.tag_path};
+// The one that keeps a displayed name comes before the others that display alike.
+bool comes_before(const Model& a, const Model& b) {
+  if (const int order = a.shown.compare(b.shown); order != 0) return order < 0;
+  return std::tuple{!a.name.is_canonical(), std::string_view{a.tag_path}} <
+         std::tuple{!b.name.is_canonical(), std::string_view{b.tag_path}};
 }
 
 }  // namespace
 
 void assign_shown_names(std::vector<Model>& models, std::vector<Problem>& problems) {
-  std::ranges::sort(models, {}, precedence);
+  for (Model& model : models) model.shown = model.name.display();
+  std::ranges::sort(models, comes_before);
   std::string previous;
   for (Model& model : models) {
-    model.shown = model.name.display();
     if (model.shown == previous) {
       model.shown = model.name.full();
       problems.push_back(
