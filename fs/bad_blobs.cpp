@@ -46,8 +46,9 @@ bool BadBlobs::has_fault(const Model& model) const noexcept {
   if (!model.whole()) return true;
   const std::scoped_lock lock{mutex_};
   if (Clock::now() < all_until_) return true;
-  return !faults_.empty() && std::ranges::any_of(model.manifest->blobs, [&](const BlobRef& ref) {
-    return faults_.contains(ref.digest);
+  const auto& blobs = model.manifest->blobs;  // sorted
+  return std::ranges::any_of(faults_, [&](const auto& fault) {
+    return std::ranges::binary_search(blobs, fault.first, {}, &BlobRef::digest);
   });
 }
 

@@ -76,6 +76,13 @@ CacheNotices ways_to(const Tree& tree, const Digest& digest) {
   return notices;
 }
 
+// Whether an error says what is so, rather than that something could not be had.
+bool is_an_answer(int error) noexcept {
+  constexpr int answers[] = {ENOENT, EROFS,  EISDIR,       ENOTDIR, ENODATA,
+                             ERANGE, ENOSYS, ENAMETOOLONG, ESTALE,  EINVAL};
+  return std::ranges::find(answers, error) != std::end(answers);
+}
+
 // The listings of the models' own directories. `models` are in ascending order.
 CacheNotices listings_of(const Tree& tree, std::span<const std::uint32_t> models) {
   CacheNotices notices;
@@ -159,7 +166,7 @@ void FileSystem::retry_shortages(const NodeRef& node) noexcept try {
     (void)pool_.open(blob, ec);
     if (!ec) bad_blobs_.end_shortage(blob.digest);
   }
-} catch (const std::bad_alloc&) {  // it is not over
+} catch (...) {  // it is not over
 }
 
 // Who opens a manifest has read the blobs. Where the kernel read them by itself (passthrough, or
@@ -203,25 +210,33 @@ std::unique_ptr<OpenFile> FileSystem::open_file(const NodeRef& file, std::error_
   std::optional<Pins::Use> use;
   if (file->kind == NodeKind::blob) {
     use.emplace(pins_.open(file.tree->catalog(), file->source));
-    guard_.opened(tool, file.tree->catalog().blobs()[file->source].digest);
   }
   auto opened = std::make_unique<OpenFile>(nodes_.pin(file), std::move(content), std::move(use));
+  opened->tool = tool;
+  if (file->kind == NodeKind::blob) {
+    opened->by_tool = misses_.open(tool);
+    guard_.opened(tool, file.tree->catalog().blobs()[file->source].digest);
+  }
   opened->caching =
       file->kind == NodeKind::archive ? Caching::bypass : opened->content->enter_cache();
   return opened;
 }
 
+void FileSystem::closed(const OpenFile& file) noexcept {
+  const NodeRef& node = file.pin.ref();
+  if (node->kind == NodeKind::blob)
+    guard_.closed(file.tool, node.tree->catalog().blobs()[node->source].digest);
+}
+
 std::shared_ptr<const OpenLayout> FileSystem::content_of(const NodeRef& file, std::error_code& ec) {
+  std::shared_ptr<const OpenLayout> known;
   {
     const std::scoped_lock lock{contents_mutex_};
     const auto it = contents_.find(file->ino);
-    if (it != contents_.end()) {
-      // A blob's number is its digest's: after a publish another file may be behind it.
-      auto known = it->second.lock();
-      if (known && known->reads(blobs_of(file)) && known->check().empty()) return known;
-      contents_.erase(it);
-    }
+    if (it != contents_.end()) known = it->second.lock();
   }
+  // A blob's number is its digest's: after a publish another file may be behind it.
+  if (known && known->reads(blobs_of(file)) && known->check().empty()) return known;
   auto content = open_layout(file, ec);
   if (ec) return nullptr;
   const std::scoped_lock lock{contents_mutex_};
@@ -275,20 +290,23 @@ void FileSystem::find_fault(const OpenLayout& content, std::size_t size,
   auto failures = content.check();
   if (failures.empty()) failures = content.read_again(size, offset);
   for (const auto& failure : failures) blob_failed(failure.blob, failure.file, failure.error);
-} catch (const std::bad_alloc&) {
+} catch (...) {
   bad_blobs_.add_unknown();
 }
 
 void FileSystem::request_failed(const NodeRef& node, pid_t tool, int error) noexcept try {
-  if (error != EIO && !is_shortage({error, std::generic_category()})) return;
+  if (is_an_answer(error)) return;
   if (node->kind == NodeKind::manifest || node->kind == NodeKind::archive) return;  // it is all
-  std::span<const std::uint32_t> models{&node->model, node->model == Node::kNone ? 0u : 1u};
-  if (node->kind == NodeKind::blob) models = node.tree->catalog().users(node->source);
-  bool any_news = false;
-  for (const std::uint32_t model : models)
-    any_news |= misses_.add(tool, node.tree->catalog().models()[model].view_name);
-  if (any_news) on_stale_(listings_of(*node.tree, models));
-} catch (const std::bad_alloc&) {  // then the misses last for the hold
+  const auto models = node.tree->catalog().models();
+  std::span<const std::uint32_t> users{&node->model, node->model == Node::kNone ? 0u : 1u};
+  if (node->kind == NodeKind::blob) users = node.tree->catalog().users(node->source);
+  std::vector<const std::string*> names;  // of those that have a manifest to be kept
+  for (const std::uint32_t user : users) {
+    if (models[user].whole()) names.push_back(&models[user].view_name);
+  }
+  if (misses_.add(tool, names)) on_stale_(listings_of(*node.tree, users));
+} catch (...) {
+  bad_blobs_.add_unknown();
 }
 
 std::error_code FileSystem::read_failed(const OpenLayout::Failure& failure) {
@@ -303,7 +321,6 @@ std::error_code FileSystem::read_failed(const OpenLayout::Failure& failure) {
 bool FileSystem::may_pass(const Digest& blob, const FileIdentity& file,
                           const std::error_code& ec) const {
   if (is_shortage(ec) || ec == BlobFault::changed) return true;
-  if (ec != BlobFault::wrong_digest) return false;
   const auto tree = nodes_.current();
   const auto blobs = tree->catalog().blobs();
   const auto now = std::ranges::lower_bound(blobs, blob, {}, &Blob::digest);
@@ -322,7 +339,7 @@ void FileSystem::blob_failed(const Digest& blob, const FileIdentity& file,
   on_stale_(ways_to(*nodes_.current(), blob));
   on_bad_blob_(fmt::format("blob {} could not be read: {}; all models that need it are broken {}",
                            blob.blob_name(), reason, shortage ? "until it can" : "now"));
-} catch (const std::bad_alloc&) {
+} catch (...) {
   bad_blobs_.add_unknown();
 }
 

@@ -37,6 +37,8 @@ struct OpenFile {
 
   NodeTable::Pin pin;
   std::optional<Pins::Use> use;  // of a blob
+  pid_t tool = 0;                // that opened it
+  Misses::Use by_tool;
   Caching caching = Caching::keep;
   std::shared_ptr<const OpenLayout> content;
   MapWindow window;                     // on the blobs of `content`
@@ -67,6 +69,14 @@ class FileSystem {
 
   // Which models are in use, and must be shown as they are by the next tree.
   [[nodiscard]] Pins& pins() noexcept { return pins_; }
+
+  // The file behind a blob's node.
+  [[nodiscard]] static const FileIdentity& file_of(const NodeRef& blob) noexcept {
+    return blob.tree->catalog().blobs()[blob->source].identity;
+  }
+
+  // To be called when a file is closed.
+  void closed(const OpenFile& file) noexcept;
 
   // What an inode number stands for; empty: ESTALE.
   [[nodiscard]] NodeRef find(InodeNumber ino) const { return nodes_.find(ino); }

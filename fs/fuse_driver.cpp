@@ -53,7 +53,8 @@ void serve(fuse_req_t req, const NodeRef& node, Operation&& operation) noexcept 
     error = EIO;
   }
   if (error == 0) return;
-  if (node) fs.request_failed(node, tool_of(req), error);
+  const bool is_given_up = error == EINTR && fuse_req_interrupted(req) != 0;
+  if (node && !is_given_up) fs.request_failed(node, tool_of(req), error);
   fuse_reply_err(req, error);
 }
 
@@ -241,7 +242,10 @@ void open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
     OpenFile* const file = state.files.open(std::move(opened));
     info->fh = reinterpret_cast<std::uintptr_t>(file);
     try {
-      if (is_blob) state.passthrough.open(req, ino, descriptor, *info);
+      if (is_blob && !state.passthrough.open(req, ino, fs.file_of(node), descriptor, *info)) {
+        state.files.close(file);
+        return std::make_error_code(std::errc::io_error);
+      }
     } catch (...) {
       state.files.close(file);
       throw;
@@ -258,6 +262,7 @@ void release(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
   Driver& state = driver(req);
   OpenFile& file = handle<OpenFile>(info);
   if (file.pin.ref()->kind == NodeKind::blob) state.passthrough.release(req, ino);
+  state.file_system.closed(file);
   state.files.close(&file);
   fuse_reply_err(req, 0);
 }
@@ -267,7 +272,10 @@ std::error_code reply_range(fuse_req_t req, FileSystem& fs, OpenFile& file, std:
   thread_local Gathered bytes;
   std::error_code ec;
   fs.gather(file, bytes, size, start, ec);
-  if (ec) return ec;
+  if (ec) {
+    bytes.release();
+    return ec;
+  }
   // The file may be closed by another thread as soon as the reply is sent: not what it holds.
   const auto content = file.content;
   const NodeRef node = file.pin.ref();
@@ -277,8 +285,8 @@ std::error_code reply_range(fuse_req_t req, FileSystem& fs, OpenFile& file, std:
   // EFAULT: a page could not be had, since the disk fails there or the blob was cut short a moment
   // ago. The kernel has made it EIO.
   if (fuse_reply_iov(req, pieces.data(), static_cast<int>(pieces.size())) == -EFAULT) {
+    fs.request_failed(node, tool, EIO);  // first: the tool knows already
     fs.find_fault(*content, bytes.size(), start);
-    fs.request_failed(node, tool, EIO);
   } else if (ahead > 0) {
     content->prefetch(start + bytes.size(), ahead);
   }

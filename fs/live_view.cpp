@@ -20,6 +20,7 @@ using namespace std::chrono_literals;
 constexpr auto kReadAgain = 250ms;     // while something is being written
 constexpr auto kRetry = 2s;            // after the store could not be read
 constexpr auto kIdle = 1h;             // and nothing happens then
+constexpr int kTries = 4;              // to find no use that has begun meanwhile
 constexpr int kReadingsPerPause = 20;  // a poller takes no more than a twentieth of a processor
 
 int milliseconds_until(std::chrono::steady_clock::time_point then) {
@@ -142,7 +143,8 @@ void LiveView::read_store() {
       scanned_ = std::move(now);
     }
     // What was read before may not be shown yet, if that failed.
-    if (!is_same || owes_reading_) show();
+    const bool is_outdated = calls_.is_outdated(*fs_.current());
+    if (!is_same || owes_reading_ || is_outdated) show(is_outdated);
     owes_reading_ = false;
     read_trouble_.clear();
   });
@@ -168,15 +170,19 @@ void LiveView::note_once(std::string& last, const std::string& text) const {
 }
 
 // What was read, but for the models that are in use. Again, if one came into use meanwhile: it must
-// not change under a tool that has just begun.
-void LiveView::show() {
-  for (;;) {
+// not change under a tool that has just begun. But not for ever, if one tool after the other
+// begins: those are left to the guard of versions.
+void LiveView::show(bool anyhow) {
+  for (int tries = 1;; ++tries) {
     const auto begun = fs_.pins().begun();
     const auto current = fs_.current();
     const auto next = with_pinned(current->catalog());
-    if (*next == current->catalog()) return;
+    if (!anyhow && *next == current->catalog()) return;
     const auto tree = calls_.make_tree(next, current.get());
     if (fs_.pins().unless_begun(begun, [&] { fs_.publish(tree); })) break;
+    if (tries < kTries) continue;
+    fs_.publish(tree);
+    break;
   }
   // What went with the old tree and with the making of the new one is more than the rest of this
   // program has: the C library would keep it.

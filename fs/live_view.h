@@ -36,6 +36,9 @@ class LiveView {
     // Makes the tree that follows `previous`.
     std::function<std::shared_ptr<const Tree>(std::shared_ptr<const Catalog>, const Tree* previous)>
         make_tree;
+    // Whether the tree that is shown is not what make_tree would make of the same catalog, because
+    // of what a catalog does not hold: the modes of the store's folders.
+    std::function<bool(const Tree& shown)> is_outdated = [](const Tree&) { return false; };
     // The store was read and is another.
     std::function<void(const Catalog& before, const Catalog& now)> changed;
     // Printable sentences, each said once while it lasts: that changes cannot be seen, or that the
@@ -60,7 +63,7 @@ class LiveView {
   [[nodiscard]] bool store_has_changed();
   void read_store();
   void try_to(const std::function<void()>& action);
-  void show();
+  void show(bool anyhow = false);
   [[nodiscard]] std::shared_ptr<const Catalog> with_pinned(const Catalog& shown);
   void note_once(std::string& last, const std::string& text) const;
   [[nodiscard]] std::optional<Clock::time_point> next_reading() const;

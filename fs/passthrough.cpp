@@ -17,21 +17,27 @@ void Passthrough::negotiate(fuse_conn_info& connection) {
   if (calls_ && !calls_->negotiate(connection)) access_.way = Way::no_kernel;
 }
 
-void Passthrough::open(fuse_req_t request, InodeNumber ino, int fd, fuse_file_info& info) {
+bool Passthrough::open(fuse_req_t request, InodeNumber ino, const FileIdentity& file, int fd,
+                       fuse_file_info& info) {
   bool refused = false;
   {
     const std::scoped_lock lock{mutex_};
     close_orphans(request);
     orphans_.reserve(orphans_.size() + inodes_.size() + 1);  // so that cancel() cannot fail
     Inode& inode = inodes_[ino];
-    if (inode.opens++ == 0) inode.id = register_file(request, fd, refused);
+    if (inode.opens > 0 && inode.id != kCached && !same_file(inode.file, file)) return false;
+    if (inode.opens++ == 0) {
+      inode.file = file;
+      inode.id = register_file(request, fd, refused);
+    }
     if (inode.id != kCached) calls_->use(info, inode.id);
   }
-  if (!refused) return;
+  if (!refused) return true;
   try {
     on_refusal_(access());
   } catch (const std::bad_alloc&) {  // the file is open all the same
   }
+  return true;
 }
 
 // Under the lock: of two opens of one inode the second must see what became of the first.

@@ -8,6 +8,7 @@
 
 #include "fs/backing.h"
 #include "fs/inode_number.h"
+#include "store/file_identity.h"
 
 namespace ollamafs {
 
@@ -41,10 +42,13 @@ class Passthrough {
   // In the INIT request.
   void negotiate(fuse_conn_info& connection);
 
-  // For each open of a blob's inode, before the reply: `fd` is the blob's, -1 if it has none. Sets
+  // For each open of a blob's inode, before the reply: `file` is the blob's, `fd` a descriptor of
+  // it, -1 if it has none. False if the inode is open by passthrough of another file, which was
+  // replaced: it cannot be both. Else sets
   // `info` up for passthrough if that is the inode's way. The kernel keeps a reference of its own.
   // If it throws, nothing was opened.
-  void open(fuse_req_t request, InodeNumber ino, int fd, fuse_file_info& info);
+  [[nodiscard]] bool open(fuse_req_t request, InodeNumber ino, const FileIdentity& file, int fd,
+                          fuse_file_info& info);
 
   // For each open that has ended, before the reply.
   void release(fuse_req_t request, InodeNumber ino) noexcept;
@@ -59,7 +63,8 @@ class Passthrough {
   static constexpr int kCached = 0;
 
   struct Inode {
-    int id = kCached;  // of the backing file
+    int id = kCached;   // of the backing file
+    FileIdentity file;  // of the first open
     std::uint32_t opens = 0;
   };
 

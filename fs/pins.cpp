@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <system_error>
 
 namespace ollamafs {
@@ -92,7 +93,9 @@ std::vector<std::uint32_t> Pins::pinned(const Catalog& shown) {
     const auto blob = std::ranges::lower_bound(shown.blobs(), it->first, {}, &Blob::digest);
     if (blob != shown.blobs().end() && blob->digest == it->first) {
       const auto users = shown.users(static_cast<std::uint32_t>(blob - shown.blobs().begin()));
-      models.insert(models.end(), users.begin(), users.end());
+      // Nobody can be in the midst of one that is broken.
+      std::ranges::copy_if(users, std::back_inserter(models),
+                           [&](std::uint32_t model) { return shown.models()[model].whole(); });
     }
     ++it;
   }

@@ -59,11 +59,26 @@ void VersionGuard::opened(pid_t tool, const Digest& blob) {
   const std::scoped_lock lock{mutex_};
   forget_old();
   for (auto& [name, change] : changes_) {
-    if (change.blobs.contains(blob)) {
-      change.tools[tool].opened.insert(blob);
-    } else if (change.dropped.contains(blob)) {
-      change.tools.try_emplace(tool);  // it found it before the change, or in another model
-    }
+    const bool is_shown = change.blobs.contains(blob);
+    // One that was dropped it found before the change, or in another model.
+    if (!is_shown && !change.dropped.contains(blob)) continue;
+    Progress& progress = change.tools[tool];
+    if (is_shown) progress.opened.insert(blob);
+    progress.open.insert(blob);
+    change.at = Clock::now();
+  }
+}
+
+void VersionGuard::closed(pid_t tool, const Digest& blob) noexcept {
+  if (!any_) return;
+  const std::scoped_lock lock{mutex_};
+  for (auto& [name, change] : changes_) {
+    const auto progress = change.tools.find(tool);
+    if (progress == change.tools.end()) continue;
+    const auto open = progress->second.open.find(blob);
+    if (open == progress->second.open.end()) continue;
+    progress->second.open.erase(open);
+    change.at = Clock::now();
   }
 }
 
@@ -90,7 +105,12 @@ bool VersionGuard::refuses(pid_t tool, const std::string& view_name) {
 
 void VersionGuard::forget_old() {
   const auto now = Clock::now();
-  std::erase_if(changes_, [&](const auto& entry) { return now - entry.second.at >= hold_; });
+  std::erase_if(changes_, [&](const auto& entry) {
+    const Change& change = entry.second;
+    return now - change.at >= hold_ && std::ranges::all_of(change.tools, [](const auto& tool) {
+             return tool.second.open.empty();
+           });
+  });
   any_ = !changes_.empty();
 }
 

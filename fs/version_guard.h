@@ -17,9 +17,9 @@ namespace ollamafs {
 // Keeps the manifest of a model that has just changed from tools that went by its old version.
 // Listing pins nothing, and the kernel lists from memory, so a tool may have the old version's
 // names when the new one comes: it would miss blobs, and still get the new manifest. For a while
-// after a change a tool that reads blobs of the model has to have opened all those that the new
-// version added, and must not have asked for one that it dropped. Who reads the manifest alone may
-// have it.
+// after a change, and as long as tools that it concerns read blobs, a tool that reads blobs of the
+// model has to have opened all those that the new version added, and must not have asked for one
+// that it dropped. Who reads the manifest alone may have it.
 //
 // A tool is a thread, as FUSE tells it. Safe to use from several threads.
 class VersionGuard {
@@ -31,8 +31,9 @@ class VersionGuard {
   // To be called when `after` is shown instead of `before`.
   void changed(const Catalog& before, const Catalog& after);
 
-  // A tool opened a blob.
+  // A tool opened a blob; closed it.
   void opened(pid_t tool, const Digest& blob);
+  void closed(pid_t tool, const Digest& blob) noexcept;
 
   // A tool looked for a name in the blobs/ of the model with this view name, which has none such.
   void missed(pid_t tool, const std::string& view_name, std::string_view name);
@@ -43,10 +44,11 @@ class VersionGuard {
  private:
   struct Progress {
     std::set<Digest> opened;
+    std::multiset<Digest> open;  // right now
     bool missed = false;
   };
   struct Change {
-    Clock::time_point at;
+    Clock::time_point at;      // or of what a tool last did that it concerns
     std::set<Digest> blobs;    // of the version that is shown, or that was last
     std::set<Digest> added;    // of these, those that an older one lacked
     std::set<Digest> dropped;  // of an older one, that are no more

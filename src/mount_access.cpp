@@ -49,7 +49,7 @@ std::optional<std::pair<uid_t, gid_t>> MountAccess::mountpoint_owner() const {
 }
 
 TreeOptions MountAccess::tree_options(const StoreDir& store, const Catalog& catalog,
-                                      std::string& note) const {
+                                      const Node* before, std::string& note) const {
   TreeOptions tree;
   tree.uid = options_.uid;
   tree.gid = options_.gid;
@@ -65,6 +65,10 @@ TreeOptions MountAccess::tree_options(const StoreDir& store, const Catalog& cata
     const StoreAudience audience = audience_of(store, catalog);
     tree.root = root_for(audience);
     note = note_for(audience);
+    if (audience.lacks_some && before && before->permissions < tree.root->permissions) {
+      tree.root = TreeOptions::Root{before->permissions, before->uid, before->gid};
+      note.clear();  // it was said
+    }
   }
   return tree;
 }

@@ -32,9 +32,10 @@ class MountAccess {
 
   // The nodes' owners, and the root directory as narrow as it must be: for who called sudo alone,
   // or with -o allow_other for those who could read the store itself. `note` is a printable
-  // sentence about who that is, where it is not everybody or the mounting user.
+  // sentence about who that is, where it is not everybody or the mounting user. `before` is the
+  // root directory that is shown until now, if any.
   [[nodiscard]] TreeOptions tree_options(const StoreDir& store, const Catalog& catalog,
-                                         std::string& note) const;
+                                         const Node* before, std::string& note) const;
 
  private:
   const MountOptions& options_;

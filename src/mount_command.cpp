@@ -222,8 +222,9 @@ class Daemon {
     if (session_) session_->disconnect();
     if (waiter_.joinable()) waiter_.join();
     live_view_.reset();
-    notifier_.reset();
+    if (notifier_) notifier_->close();  // what ends with the session may still add to it
     session_.reset();
+    notifier_.reset();
     own_mount_.reset();
   }
 
@@ -263,7 +264,8 @@ class Daemon {
   std::shared_ptr<const Tree> make_tree(std::shared_ptr<const Catalog> catalog,
                                         const Tree* previous) {
     std::string note;
-    const TreeOptions tree = access_.tree_options(store_, *catalog, note);
+    const TreeOptions tree =
+        access_.tree_options(store_, *catalog, previous ? &previous->root() : nullptr, note);
     if (!note.empty() && note != access_note_) log_->info("{}", note);
     access_note_ = note;
     return build_tree(std::move(catalog), tree,
@@ -276,6 +278,13 @@ class Daemon {
     LiveView::Calls calls;
     calls.make_tree = [this](std::shared_ptr<const Catalog> catalog, const Tree* previous) {
       return make_tree(std::move(catalog), previous);
+    };
+    calls.is_outdated = [this](const Tree& shown) {
+      std::string note;
+      const auto root = access_.tree_options(store_, shown.catalog(), &shown.root(), note).root;
+      const Node& now = shown.root();
+      return root &&
+             (root->permissions != now.permissions || root->uid != now.uid || root->gid != now.gid);
     };
     calls.changed = [this](const Catalog& before, const Catalog& now) {
       report_news(log_, before, now);

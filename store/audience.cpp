@@ -42,12 +42,13 @@ class Survey {
     }
     out_.uid = st.st_uid;
     out_.gid = st.st_gid;
-    narrow(directory(store.path()));
+    narrow(directory(path_of_fd(store.folder()->get())));
   }
 
   // Looks at a file or directory of the store that must have the bits `wanted`, as the last class
-  // of mode bits has them, and at all directories above the place where it really is.
-  void look(const std::string& relative, mode_t wanted) {
+  // of mode bits has them, and at all directories above the place where it really is. False if it
+  // is not there.
+  bool look(const std::string& relative, mode_t wanted) {
     std::error_code ec;
     const StoreDir::Opened opened = store_.resolve(relative, ec);
     struct stat st {};
@@ -55,16 +56,22 @@ class Survey {
       ec = {errno, std::generic_category()};
     if (ec) {
       if (!is_absent(ec)) narrow({Audience::nobody, relative});
-      return;
+      return !is_absent(ec);
     }
     const fs::path path = path_of_fd(opened.fd.get());
     narrow(narrower(directory(path.parent_path()), {of(st, wanted, path), path}));
+    return true;
+  }
+
+  // As look, at what may be shown from an open descriptor although its name is gone.
+  void look_at_shown(const std::string& relative, mode_t wanted) {
+    if (!look(relative, wanted)) out_.lacks_some = true;
   }
 
   // Looks at a manifest and at the folders of its tree, which must be listable: the view lists
   // them.
   void look_at_tag(const fs::path& path) {
-    look(path.string(), S_IROTH);
+    look_at_shown(path.string(), S_IROTH);
     for (fs::path folder = path.parent_path(); !folder.empty(); folder = folder.parent_path()) {
       if (!folders_.insert(folder.string()).second) return;  // it, and all above
       look(folder.string(), S_IROTH | S_IXOTH);
@@ -122,7 +129,7 @@ StoreAudience audience_of(const StoreDir& store, const Catalog& catalog) {
     survey.look(model.manifest->digest.blob_path(), S_IROTH);  // the child of a list
   }
   for (const Blob& blob : catalog.blobs()) {
-    if (blob.good()) survey.look(blob.digest.blob_path(), S_IROTH);
+    if (blob.good()) survey.look_at_shown(blob.digest.blob_path(), S_IROTH);
   }
   return out;
 }

@@ -22,6 +22,9 @@ struct StoreAudience {
   std::string narrowest;  // the file or directory that lets no more people in; empty for everyone
   uid_t uid = 0;          // owner of the store's folder
   gid_t gid = 0;
+  // Some file that a model needs is not there any more, so its modes are not known: who holds it
+  // open may show it to no more people than before.
+  bool lacks_some = false;
 };
 
 // Looks at every directory from / down to the files, and at every manifest and blob that a model of

@@ -44,8 +44,9 @@ class TagReader;
 class Catalog {
  public:
   // Reads the whole store. Throws std::system_error that names the path if one of its trees cannot
-  // be listed at all, or if this process lacks descriptors or memory to read all of it; anything
-  // less is a fault of a model or a problem of the store.
+  // be listed at all, or if this process lacks descriptors or memory to read all of it, and
+  // std::length_error if it has more than StoreLimits; anything less is a fault of a model or a
+  // problem of the store.
   [[nodiscard]] static std::shared_ptr<const Catalog> read(const StoreDir& store);
 
   // The same, of a store that is read again and again: `reader` remembers its manifests, and

@@ -48,7 +48,7 @@ class CatalogBuilder {
     std::map<std::string, Tags> by_name;
     for (const TreeKind tree : {TreeKind::v1, TreeKind::v2}) {
       refuse_unlistable(tree_folder(tree));
-      TagListing listing = list_tags(store_, tree, on_directory_);
+      TagListing listing = list_tags(store_, tree, on_directory_, reader_.limits());
       std::ranges::move(listing.problems, std::back_inserter(out_->problems_));
       if (tree == TreeKind::v2) v2_unlisted_ = std::move(listing.unlisted);
       for (Tag& tag : listing.tags) {
@@ -128,7 +128,8 @@ class CatalogBuilder {
     resolve_blobs(model);
     // Its ID may be another than that of the v2 entry (§3.2).
     if (tag.tree == TreeKind::v1 && may_be_in_unlisted_v2(model)) {
-      model.faults.emplace_back("its entry in manifests-v2 may be in a folder that cannot be listed");
+      model.faults.emplace_back(
+          "its entry in manifests-v2 may be in a folder that cannot be listed");
     }
     out_->models_.push_back(std::move(model));
   }

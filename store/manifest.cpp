@@ -219,10 +219,12 @@ class ManifestReader final : public nlohmann::json_sax<json> {
   [[nodiscard]] Place place_of_object() {
     if (places_.empty()) return Place::root;
     if (place() == Place::layers) {
+      refuse_more_than_most(manifest_.layers.size(), "layers");
       manifest_.layers.emplace_back();
       return Place::layer;
     }
     if (place() == Place::entries) {
+      refuse_more_than_most(list_.entries.size(), "manifests");
       list_.entries.emplace_back();
       entry_start_ = read_bytes() - 1;
       entry_is_inline_ = false;
@@ -235,6 +237,13 @@ class ManifestReader final : public nlohmann::json_sax<json> {
     if (place() == Place::entry && is("config")) entry_is_inline_ = true;
     expect_nothing_known();
     return Place::ignored;
+  }
+
+  static void refuse_more_than_most(std::size_t count, const char* what) {
+    if (count == kMaxLayers) {
+      throw ManifestError{
+          fmt::format("names more than {} {}, the most that it may", kMaxLayers, what)};
+    }
   }
 
   [[nodiscard]] Place place_of_array() {

@@ -55,6 +55,9 @@ class ManifestError : public std::runtime_error {
 // No manifest that Ollama writes comes near this: the largest known, of 1,209 layers, has 252 kB.
 constexpr std::uint64_t kMaxManifestBytes = 16u << 20;
 
+// Nor near this.
+constexpr std::size_t kMaxLayers = 65'536;
+
 // As deep as Ollama's own JSON decoder goes.
 constexpr std::size_t kMaxManifestDepth = 10'000;
 
@@ -65,8 +68,8 @@ constexpr std::size_t kMaxManifestDepth = 10'000;
 constexpr std::string_view kManifestListType = "application/vnd.ollama.manifest.list.v2+json";
 
 // Parses the whole of `json`. Throws ManifestError if it is not one JSON object, is nested deeper
-// than kMaxManifestDepth, has a known field of the wrong type, or names neither a config nor layers
-// nor manifests.
+// than kMaxManifestDepth, has more than kMaxLayers layers or manifests, has a known field of the
+// wrong type, or names neither a config nor layers nor manifests.
 [[nodiscard]] AnyManifest parse_manifest(std::string_view json);
 
 }  // namespace ollamafs

@@ -101,7 +101,11 @@ StoreDir::Opened StoreDir::open_path(const std::string& relative, int flags,
 // was judged is what is read.
 StoreDir::Opened StoreDir::open_path_outside(const Root& root, const std::string& relative,
                                              int flags, std::error_code& ec) const noexcept try {
-  UniqueFd fd{calls_->openat(root.fd.get(), relative.c_str(), flags)};
+  // A magic link of /proc may lead into another mount namespace, where the same path is another
+  // place.
+  UniqueFd fd{calls_->openat2(root.fd.get(), relative.c_str(), flags, RESOLVE_NO_MAGICLINKS)};
+  if (!fd && (errno == ENOSYS || errno == EPERM))
+    fd = UniqueFd{calls_->openat(root.fd.get(), relative.c_str(), flags)};
   if (!fd) {
     ec = last_error();
     return {};

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "store/read_file.h"
 #include "store/tag_tree.h"
 
 namespace ollamafs {
@@ -34,7 +35,9 @@ std::shared_ptr<const Catalog> StoreScanner::scan() {
   } else {
     if (watch_) {
       const StoreDir::Opened blobs = store_.open_directory("blobs", ec);
+      refuse_shortage(store_, "blobs", ec);
       if (!ec) watch_->add(blobs.fd.get(), StoreWatch::Kind::blobs);
+      if (ec == std::errc::permission_denied) watch_->cannot("blobs/ may not be listed");
     }
     catalog = Catalog::read(store_, reader_, [this](int directory) {
       if (watch_) watch_->add(directory, StoreWatch::Kind::manifests);

@@ -51,10 +51,12 @@ StoreWatch::StoreWatch() : inotify_{::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)} {
 }
 
 void StoreWatch::fail(const std::string& what, int error) {
-  if (failure_) return;
-  failure_ = error == ENOSPC
-                 ? "the limit of inotify watches (fs.inotify.max_user_watches) is reached"
-                 : fmt::format("{}: {}", what, std::strerror(error));
+  cannot(error == ENOSPC ? "the limit of inotify watches (fs.inotify.max_user_watches) is reached"
+                         : fmt::format("{}: {}", what, std::strerror(error)));
+}
+
+void StoreWatch::cannot(const std::string& reason) {
+  if (!failure_) failure_ = reason;
 }
 
 void StoreWatch::begin() {
@@ -85,7 +87,7 @@ StoreWatch::Watched* StoreWatch::watch(const char* path) {
 }
 
 void StoreWatch::add(int directory, Kind kind) {
-  if (is_remote(directory) && !failure_) failure_ = "it is on a network file system";
+  if (is_remote(directory)) cannot("it is on a network file system");
   const std::string path = "/proc/self/fd/" + std::to_string(directory);
   if (Watched* const watched = watch(path.c_str())) watched->kind = kind;
 }

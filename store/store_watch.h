@@ -39,6 +39,9 @@ class StoreWatch {
   // Watches a directory for one name, which may be added to others.
   void add_name(const std::filesystem::path& directory, const std::string& name);
 
+  // Tells that a directory cannot be added, and why.
+  void cannot(const std::string& reason);
+
   // Readable when something may have happened; -1 if nothing can be watched.
   [[nodiscard]] int descriptor() const noexcept { return inotify_ ? inotify_.get() : -1; }
 

@@ -8,8 +8,11 @@
 #include <chrono>
 #include <climits>
 #include <ctime>
+#include <stdexcept>
 #include <string_view>
 #include <utility>
+
+#include "store/text.h"
 
 namespace ollamafs {
 namespace {
@@ -116,11 +119,23 @@ TagResult TagReader::read_blob(const Digest& digest) {
 
 void TagReader::begin() {
   has_pending_ = false;
+  bytes_ = 0;
   for (auto& [path, known] : known_) known.used = false;
 }
 
 void TagReader::end() {
   std::erase_if(known_, [](const auto& entry) { return !entry.second.used; });
+}
+
+const TagFile& TagReader::use(Known& known) {
+  if (!std::exchange(known.used, true)) bytes_ += known.identity.size;
+  if (bytes_ > limits_.manifest_bytes) {
+    throw std::length_error{
+        fmt::format("the manifests of {} have more than {} bytes, the most that those of a store "
+                    "may have",
+                    printable(store_.path().string()), limits_.manifest_bytes)};
+  }
+  return known.file;
 }
 
 // The manifest in the file `path`, which must be that of the blob `digest` if there is one.
@@ -140,8 +155,7 @@ TagResult TagReader::read_manifest(const std::string& path, const Digest* digest
         read_file(store_, file, kMaxManifestBytes, known ? &it->second.identity : nullptr, ec);
   refuse_shortage(store_, path, ec);
   if (!ec && known && it->second.identity == FileIdentity::of(content.st)) {
-    it->second.used = true;
-    return it->second.file;
+    return use(it->second);
   }
   if (!ec) return parse(path, digest, std::move(content));
   if (digest)
@@ -161,8 +175,8 @@ TagResult TagReader::parse(const std::string& path, const Digest* digest, FileCo
     if (!digest || Digest::of(content.bytes) == *digest) {
       Known& known =
           known_[path] = {identity, is_older(std::max(identity.mtime_ns, identity.ctime_ns), kTick),
-                          tag_file(std::move(content)), true};
-      return known.file;
+                          tag_file(std::move(content)), false};
+      return use(known);
     }
     failure.reason =
         fmt::format("manifest blob {} is damaged: its SHA-256 is another", digest->blob_name());
@@ -175,9 +189,8 @@ TagResult TagReader::parse(const std::string& path, const Digest* digest, FileCo
   if (digest || !patient_ || is_older(identity.mtime_ns, kPatience)) return failure;
   has_pending_ = true;
   if (const auto it = known_.find(path); it != known_.end()) {
-    it->second.used = true;
     it->second.settled = false;
-    return it->second.file;
+    return use(it->second);
   }
   failure.pending = true;
   return failure;

@@ -54,8 +54,10 @@ class TagReader {
   // Servers before 0.40 do not write manifests atomically (ollama-store.md §5). With `patient`, a
   // file that makes no sense and was written to just now counts as what it was before, or is
   // TagFailure::pending.
-  explicit TagReader(const StoreDir& store, bool patient = false)
-      : store_{store}, patient_{patient} {}
+  explicit TagReader(const StoreDir& store, bool patient = false, const StoreLimits& limits = {})
+      : store_{store}, patient_{patient}, limits_{limits} {}
+
+  [[nodiscard]] const StoreLimits& limits() const noexcept { return limits_; }
 
   // To be called before and after all tags are read: what is not read between the two is forgotten.
   void begin();
@@ -67,7 +69,8 @@ class TagReader {
   // Reads a tag by the rules of its tree (ollama-store.md §3): a regular file holds the manifest; a
   // symlink must lead to the manifest's own blob in this store, and the blob must hash to its name.
   // v1 symlinks may also lead to any other regular file, as older servers allow.
-  // Throws std::system_error, as read_blob does, if this process lacks descriptors or memory.
+  // Throws, as read_blob does, std::system_error if this process lacks descriptors or memory,
+  // std::length_error if what was read since begin() is more than the limits allow.
   [[nodiscard]] TagResult read(const Tag& tag);
 
   // Reads the manifest blob `digest`, which must hash to its name. A failure names the blob.
@@ -88,8 +91,12 @@ class TagReader {
   [[nodiscard]] TagResult read_manifest(const std::string& path, const Digest* digest);
   [[nodiscard]] TagResult parse(const std::string& path, const Digest* digest, FileContent content);
 
+  [[nodiscard]] const TagFile& use(Known& known);
+
   const StoreDir& store_;
   bool patient_;
+  StoreLimits limits_;
+  std::uint64_t bytes_ = 0;  // of the files that were used since begin()
   bool has_pending_ = false;
   std::unordered_map<std::string, Known> known_;  // by path below the store
 };

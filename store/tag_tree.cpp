@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <stdexcept>
 #include <string_view>
 #include <system_error>
 
@@ -28,27 +29,6 @@ struct Entry {
   }
 };
 
-std::vector<Entry> entries_of(const FileCalls& calls, UniqueFd directory, std::error_code& ec) {
-  const DirStream dir{::fdopendir(directory.get())};
-  if (!dir) {
-    ec = {errno, std::generic_category()};
-    return {};
-  }
-  (void)directory.release();
-  std::vector<Entry> entries;
-  errno = 0;
-  while (const dirent* entry = calls.readdir(dir.get())) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") {
-      entries.push_back({std::string{name}, entry->d_type});
-    }
-    errno = 0;
-  }
-  if (errno != 0) ec = {errno, std::generic_category()};
-  std::ranges::sort(entries, {}, &Entry::name);
-  return entries;
-}
-
 // The tag that GGUF conversion leaves in the v1 tree to keep the converted child from an older
 // server's garbage collector (ollama-store.md §3.2).
 bool is_shadow(const ModelName& name) {
@@ -63,8 +43,9 @@ bool is_temporary(std::string_view name) noexcept {
 
 class Walk {
  public:
-  Walk(const StoreDir& store, TreeKind kind, const std::function<void(int)>& on_directory)
-      : store_{store}, kind_{kind}, on_directory_{on_directory} {}
+  Walk(const StoreDir& store, TreeKind kind, const std::function<void(int)>& on_directory,
+       const StoreLimits& limits)
+      : store_{store}, kind_{kind}, on_directory_{on_directory}, limits_{limits} {}
 
   TagListing run() && {
     const std::string root = tree_folder(kind_);
@@ -80,12 +61,41 @@ class Walk {
     listing_.problems.push_back({path, std::move(reason)});
   }
 
+  std::vector<Entry> entries_of(UniqueFd directory, std::error_code& ec) {
+    const DirStream dir{::fdopendir(directory.get())};
+    if (!dir) {
+      ec = {errno, std::generic_category()};
+      return {};
+    }
+    (void)directory.release();
+    std::vector<Entry> entries;
+    errno = 0;
+    while (const dirent* entry = store_.calls().readdir(dir.get())) {
+      const std::string_view name = entry->d_name;
+      if (name != "." && name != "..") {
+        count_entry();
+        entries.push_back({std::string{name}, entry->d_type});
+      }
+      errno = 0;
+    }
+    if (errno != 0) ec = {errno, std::generic_category()};
+    std::ranges::sort(entries, {}, &Entry::name);
+    return entries;
+  }
+
+  void count_entry() {
+    if (++entries_ <= limits_.entries) return;
+    throw std::length_error{
+        fmt::format("{} has more than {} entries, the most that a store may have",
+                    printable((store_.path() / tree_folder(kind_)).string()), limits_.entries)};
+  }
+
   void descend(const std::string& path, std::size_t level) {
     std::error_code ec;
     StoreDir::Opened directory = store_.open_directory(path, ec);
     if (!ec) on_directory_(directory.fd.get());
     const std::vector<Entry> entries =
-        ec ? std::vector<Entry>{} : entries_of(store_.calls(), std::move(directory.fd), ec);
+        ec ? std::vector<Entry>{} : entries_of(std::move(directory.fd), ec);
     refuse_shortage(store_, path, ec);
     if (ec) unlistable(path, level, ec);
     for (const Entry& entry : entries) {
@@ -147,6 +157,8 @@ class Walk {
   const StoreDir& store_;
   TreeKind kind_;
   const std::function<void(int)>& on_directory_;
+  const StoreLimits& limits_;
+  std::size_t entries_ = 0;
   std::array<std::string, kLevels> parts_;
   TagListing listing_;
 };
@@ -158,8 +170,9 @@ const char* tree_folder(TreeKind kind) noexcept {
 }
 
 TagListing list_tags(const StoreDir& store, TreeKind kind,
-                     const std::function<void(int directory)>& on_directory) {
-  return Walk{store, kind, on_directory}.run();
+                     const std::function<void(int directory)>& on_directory,
+                     const StoreLimits& limits) {
+  return Walk{store, kind, on_directory, limits}.run();
 }
 
 }  // namespace ollamafs

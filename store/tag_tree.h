@@ -7,6 +7,7 @@
 #include "store/model_name.h"
 #include "store/problem.h"
 #include "store/store_dir.h"
+#include "store/store_limits.h"
 
 namespace ollamafs {
 
@@ -33,10 +34,12 @@ struct TagListing {
 // the rules of `store`. Whatever cannot be a tag is a problem: files on the way, names outside
 // Ollama's grammar, directories that cannot be read. Temporary files of a running server are passed
 // over, and so are the shadow tags that GGUF conversion leaves behind. A tree that is not there has
-// no tags. Throws std::system_error if this process lacks descriptors or memory.
+// no tags. Throws std::system_error if this process lacks descriptors or memory, std::length_error
+// if the tree has more entries than the limits allow.
 // `on_directory` is called with a descriptor of each directory before it is read.
 [[nodiscard]] TagListing list_tags(
     const StoreDir& store, TreeKind kind,
-    const std::function<void(int directory)>& on_directory = [](int) {});
+    const std::function<void(int directory)>& on_directory = [](int) {},
+    const StoreLimits& limits = {});
 
 }  // namespace ollamafs

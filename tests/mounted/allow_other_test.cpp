@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
+#include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <utility>
 
@@ -58,6 +60,40 @@ TEST_F(MountForAll, OfAStoreForItsOwnerIsForItsOwner) {
   EXPECT_THAT(mount.log(), HasSubstr(store_.root().string() + " lets no more people read"));
   for (const Reader& reader : {root_, man_}) expect_reads(reader, mount.path());
   for (const Reader& reader : {in_group_, nobody_}) expect_denied(reader, mount.path());
+}
+
+// What is narrowed while it is mounted; a folder's mode changes nothing else.
+TEST_F(MountForAll, FollowsTheModesOfTheStore) {
+  give_store("man:man", "0755");
+  const Mount mount{store_.root(), for_all_};
+  expect_reads(nobody_, mount.path());
+  for (const char* const folder : {"manifests", "blobs", "manifests/registry.ollama.ai/library"}) {
+    must({"chmod", "0700", (store_.root() / folder).string()});
+    EXPECT_TRUE(eventually([&] { return owner_and_mode(mount.path()) == "man:man 700"; }))
+        << folder;
+    must({"chmod", "0755", (store_.root() / folder).string()});
+    EXPECT_TRUE(eventually([&] { return owner_and_mode(mount.path()) == "man:man 755"; }))
+        << folder;
+  }
+}
+
+// It is shown from a descriptor for as long as it is in use.
+TEST_F(MountForAll, IsOpenedToNobodyByTheRemovalOfTheNarrowestFile) {
+  give_store("man:man", "0755");
+  must({"chmod", "0600", weights().string()});
+  const Mount mount{store_.root(), for_all_};
+  ASSERT_EQ(owner_and_mode(mount.path()), "man:man 700");
+  const fs::path shown = mount / "models/llama3.2+3b/blobs" / weights().filename();
+  const std::ifstream open{shown, std::ios::binary};
+  ASSERT_TRUE(open.good());
+  fs::remove(weights());
+  fs::remove(store_.v1_path(*ModelName::parse("llama3.2:3b")));
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_EQ(owner_and_mode(mount.path()), "man:man 700");
+    sleep_a_little();
+    ::usleep(50'000);
+  }
+  EXPECT_TRUE(fs::exists(shown));
 }
 
 TEST_F(MountForAll, IsAsNarrowAsTheNarrowestFileOrFolder) {

@@ -339,6 +339,20 @@ TEST_F(BadBlobsShown, BreakModelsWhenAnotherFileTookTheirPlace) {
   expect_broken("two");
 }
 
+// Who has the old file open finds it damaged after a good one took its place.
+TEST_F(BadBlobsShown, SayNothingOfTheFileThatTookTheirPlace) {
+  show();
+  const auto old = open(weights_of("one"));
+  const std::string bytes = read_file(weights_file());
+  fs::rename(weights_file(), temp_ / "old");
+  write_file(weights_file(), bytes);
+  fs_->publish(build_tree(Catalog::read(dir_), {}, {"/view", store_.root()}, fs_->current().get()));
+  fs::resize_file(temp_ / "old", 100'000);
+  EXPECT_EQ(read(*old, 10, 150'000), "EIO");
+  EXPECT_EQ(listed("models/one+a"), "ok");
+  expect_whole("one");
+}
+
 TEST_F(BadBlobsShown, AreSpokenOfOnce) {
   show();
   const auto blob = open(weights_of("one"));

@@ -12,6 +12,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "fs/views.h"
@@ -61,9 +62,11 @@ class LiveViewTest : public ::testing::Test {
     LiveView::Calls calls;
     calls.make_tree = [this](std::shared_ptr<const Catalog> catalog, const Tree* previous) {
       ++trees_;
+      outdated_ = false;
       if (fail_) throw std::runtime_error{"no tree"};
       return tree_of(std::move(catalog), previous);
     };
+    calls.is_outdated = [this](const Tree&) { return outdated_.load(); };
     calls.changed = [this](const Catalog&, const Catalog&) { ++changes_; };
     calls.note = [this](const std::string& text) {
       const std::scoped_lock lock{mutex_};
@@ -120,7 +123,7 @@ class LiveViewTest : public ::testing::Test {
   std::unique_ptr<StoreScanner> scanner_;
   std::unique_ptr<FileSystem> view_;
   std::atomic<int> trees_ = 0, changes_ = 0;
-  std::atomic<bool> fail_ = false;
+  std::atomic<bool> fail_ = false, outdated_ = false;
   std::mutex mutex_;
   std::vector<std::string> notes_;
   std::unique_ptr<LiveView> live_;  // ends before all that it works with
@@ -250,6 +253,28 @@ TEST_F(LiveViewTest, LetsGoOfWhatItHeldThoughNothingChanged) {
   { const auto file = open("a+t", "a"); }
   EXPECT_TRUE(eventually([&] { return view_->usage().blobs == 0; }));
   EXPECT_EQ(trees_, 0);
+}
+
+// What a catalog does not hold, as the modes of folders.
+TEST_F(LiveViewTest, MakesATreeOfTheSameCatalogIfTheShownOneIsOutdated) {
+  start();
+  outdated_ = true;
+  fs::permissions(builder_.root() / "manifests/registry.ollama.ai", fs::perms{0700});
+  EXPECT_TRUE(eventually([&] { return trees_ == 1; }));
+  EXPECT_EQ(changes_, 0);
+}
+
+// One tool after the other begins a use; the change must be seen all the same.
+TEST_F(LiveViewTest, ShowsAChangeAlthoughUsesBeginAllTheTime) {
+  start();
+  std::atomic<bool> done = false;
+  std::thread tool{[&] {
+    while (!done) (void)open("b+t", "b");
+  }};
+  write("c:t", "c");
+  EXPECT_TRUE(shows({"a:t", "b:t", "c:t"}));
+  done = true;
+  tool.join();
 }
 
 // ---- troubles ----

@@ -326,10 +326,18 @@ TEST(Manifest, HasAtMost16MiB) {
   EXPECT_TRUE(refusal(padded(kMaxManifestBytes + 1)));
 }
 
-TEST(Manifest, MayHaveTenThousandLayers) {
-  std::string layers{kLayer};
-  for (int i = 1; i < 10'000; ++i) layers += "," + std::string{kLayer};
-  EXPECT_THAT(plain(with_layers("[" + layers + "]")).layers, SizeIs(10'000));
+TEST(Manifest, MayHaveTenThousandLayersAndMore) {
+  const auto objects = [](std::size_t count) {
+    std::string list = "[{}";
+    for (std::size_t i = 1; i < count; ++i) list += ",{}";
+    return list + "]";
+  };
+  EXPECT_THAT(plain(with_layers(objects(10'000))).layers, SizeIs(10'000));
+  EXPECT_THAT(plain(with_layers(objects(kMaxLayers))).layers, SizeIs(kMaxLayers));
+  EXPECT_THAT(refusal(with_layers(objects(kMaxLayers + 1))),
+              Optional(HasSubstr("more than 65536 layers")));
+  EXPECT_THAT(refusal(R"({"manifests":)" + objects(kMaxLayers + 1) + "}"),
+              Optional(HasSubstr("more than 65536 manifests")));
 }
 
 }  // namespace

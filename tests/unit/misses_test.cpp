@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <optional>
+#include <string>
 #include <thread>
 
 namespace ollamafs::test {
@@ -10,31 +12,52 @@ namespace {
 
 using namespace std::chrono_literals;
 
+const std::string a = "m+a", b = "m+b";
+
+bool add(Misses& misses, pid_t tool, const std::string& model) {
+  const std::string* const models[] = {&model};
+  return misses.add(tool, models);
+}
+
 TEST(Misses, AreOfOneToolAndOneModel) {
   Misses misses{1min};
-  EXPECT_FALSE(misses.has(7, "m+a"));
-  EXPECT_TRUE(misses.add(7, "m+a"));
-  EXPECT_FALSE(misses.add(7, "m+a"));
-  EXPECT_TRUE(misses.has(7, "m+a"));
-  EXPECT_FALSE(misses.has(8, "m+a"));
-  EXPECT_FALSE(misses.has(7, "m+b"));
+  EXPECT_FALSE(misses.has(7, a));
+  EXPECT_TRUE(add(misses, 7, a));
+  EXPECT_FALSE(add(misses, 7, a));
+  EXPECT_TRUE(misses.has(7, a));
+  EXPECT_FALSE(misses.has(8, a));
+  EXPECT_FALSE(misses.has(7, b));
 }
 
 TEST(Misses, AreForgottenWhenTheToolBeginsAnew) {
   Misses misses{1min};
-  for (const pid_t tool : {7, 8}) misses.add(tool, "m+a");
-  misses.add(7, "m+b");
-  misses.forget(7, "m+a");
-  EXPECT_FALSE(misses.has(7, "m+a"));
-  EXPECT_TRUE(misses.has(8, "m+a"));
-  EXPECT_TRUE(misses.has(7, "m+b"));
+  for (const pid_t tool : {7, 8}) add(misses, tool, a);
+  add(misses, 7, b);
+  misses.forget(7, a);
+  EXPECT_FALSE(misses.has(7, a));
+  EXPECT_TRUE(misses.has(8, a));
+  EXPECT_TRUE(misses.has(7, b));
 }
 
-TEST(Misses, AreForgottenAfterTheHold) {
-  Misses misses{20ms};
-  misses.add(7, "m+a");
-  std::this_thread::sleep_for(30ms);
-  EXPECT_FALSE(misses.has(7, "m+a"));
+TEST(Misses, AreForgottenWhenTheToolHasBeenIdle) {
+  Misses misses{50ms};
+  add(misses, 7, a);
+  EXPECT_TRUE(misses.has(7, a));
+  std::this_thread::sleep_for(60ms);
+  EXPECT_FALSE(misses.has(7, a));
+}
+
+// A large blob takes longer than the hold; what was missed before it is missed all the same.
+TEST(Misses, LastAsLongAsTheToolHasABlobOpen) {
+  Misses misses{50ms};
+  add(misses, 7, a);
+  std::optional<Misses::Use> use{misses.open(7)};
+  std::this_thread::sleep_for(60ms);
+  EXPECT_TRUE(misses.has(7, a));
+  use.reset();
+  EXPECT_TRUE(misses.has(7, a));
+  std::this_thread::sleep_for(60ms);
+  EXPECT_FALSE(misses.has(7, a));
 }
 
 }  // namespace

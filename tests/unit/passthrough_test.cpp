@@ -54,10 +54,11 @@ class PassthroughTest : public ::testing::Test {
       [](fuse_file_info&, int id) { kernel().used.back() = id; },
   };
 
-  void open(InodeNumber ino, int fd = kFile) {
+  void open(InodeNumber ino, int fd = kFile) { EXPECT_TRUE(try_to_open(ino, FileIdentity{}, fd)); }
+  bool try_to_open(InodeNumber ino, const FileIdentity& file, int fd = kFile) {
     kernel().used.push_back(0);
     fuse_file_info info{};
-    passthrough_.open(nullptr, ino, fd, info);
+    return passthrough_.open(nullptr, ino, file, fd, info);
   }
   void negotiate() {
     fuse_conn_info connection{};
@@ -167,9 +168,9 @@ TEST_F(PassthroughTest, LeavesNoIdBehindAfterManyOpensAtOnce) {
     for (int i = 0; i < 1000; ++i) {
       const std::size_t at = random() % inodes;
       fuse_file_info info{};
-      passthrough.open(nullptr, kInode + at, kFile, info);
+      (void)passthrough.open(nullptr, kInode + at, {}, kFile, info);
       fuse_file_info again{};
-      passthrough.open(nullptr, kInode + at, kFile, again);
+      (void)passthrough.open(nullptr, kInode + at, {}, kFile, again);
       if (info.fh == 0 || again.fh != info.fh) ++wrong;
       if (random() % 2) std::this_thread::yield();
       passthrough.cancel(kInode + at);
@@ -181,6 +182,21 @@ TEST_F(PassthroughTest, LeavesNoIdBehindAfterManyOpensAtOnce) {
   threads.clear();
   EXPECT_EQ(wrong, 0);
   EXPECT_GT(kernel().next, static_cast<int>(inodes));  // decisions were freed in between
+  EXPECT_THAT(kernel().registered, IsEmpty());
+}
+
+// Who has the old file open would be given its bytes for those of the new one.
+TEST_F(PassthroughTest, IsOfOneFileAtATime) {
+  negotiate();
+  const FileIdentity old_file{.device = 1, .inode = 2, .size = 3};
+  const FileIdentity new_file{.device = 1, .inode = 4, .size = 3};
+  EXPECT_TRUE(try_to_open(kInode, old_file));
+  EXPECT_FALSE(try_to_open(kInode, new_file));
+  EXPECT_TRUE(try_to_open(kInode, old_file));
+  passthrough_.release(nullptr, kInode);
+  passthrough_.release(nullptr, kInode);
+  EXPECT_TRUE(try_to_open(kInode, new_file));
+  passthrough_.release(nullptr, kInode);
   EXPECT_THAT(kernel().registered, IsEmpty());
 }
 
@@ -198,7 +214,7 @@ TEST_F(PassthroughTest, IsNotAskedOfALibraryThatHasNone) {
   fuse_conn_info connection{};
   none.negotiate(connection);
   fuse_file_info info{};
-  none.open(nullptr, kInode, kFile, info);
+  EXPECT_TRUE(none.open(nullptr, kInode, {}, kFile, info));
   none.release(nullptr, kInode);
   EXPECT_EQ(none.access().way, Way::no_library);
 }

@@ -100,6 +100,15 @@ TEST_F(PinsTest, PinTheModelsThatNameAnOpenBlob) {
   EXPECT_THAT(pinned(pins), ElementsAre("one:t", "other:t", "two:t"));
 }
 
+// Nobody can be in the midst of it, and what mends it must be seen.
+TEST_F(PinsTest, PinNoModelThatIsBroken) {
+  fs::remove(store_.blob_path(Digest::of("two a")));
+  read();
+  Pins pins{pool_, kLong};
+  const auto use = open(pins, "shared");
+  EXPECT_THAT(pinned(pins), ElementsAre("one:t"));
+}
+
 TEST_F(PinsTest, PinAModelOnceThoughManyOfItsBlobsAreOpen) {
   Pins pins{pool_, kLong};
   const auto a = open(pins, "one a");

@@ -2,7 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -142,13 +145,43 @@ TEST_F(StoreDirTest, FollowsALinkThatGoesRoundByAnotherDisk) {
 
 TEST_F(StoreDirTest, RefusesLinksThatLeadOut) {
   const Got out = refused(std::errc::cross_device_link);
-  for (const fs::path& target : {disk() / "blob", fs::path{"../../secret"}, fs::path{"/etc/passwd"},
-                                 fs::path{"/proc/self/root/etc/passwd"}}) {
+  for (const fs::path& target :
+       {disk() / "blob", fs::path{"../../secret"}, fs::path{"/etc/passwd"}}) {
     link_to(target);
     EXPECT_EQ(refusing(), out) << target;
   }
   fs::create_directory_symlink(disk(), root() / "elsewhere");
   EXPECT_EQ(refusing("elsewhere/blob"), out);
+}
+
+// They may lead into another mount namespace, where something else has the store's own path.
+TEST_F(StoreDirTest, RefusesMagicLinks) {
+  const Got out = refused(std::errc::too_many_symbolic_link_levels);
+  link_to("/proc/self/root/etc/passwd");
+  EXPECT_EQ(refusing(), out);
+
+  write_file(root() / "blobs/x", "of the store");
+  int ready[2], done[2];
+  ASSERT_EQ(::pipe(ready), 0);
+  ASSERT_EQ(::pipe(done), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const bool is_set =
+        ::unshare(CLONE_NEWNS) == 0 &&
+        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+        ::mount("/etc/passwd", (root() / "blobs/x").c_str(), nullptr, MS_BIND, nullptr) == 0;
+    char byte = is_set ? 'y' : 'n';
+    if (::write(ready[1], &byte, 1) == 1) (void)!::read(done[0], &byte, 1);
+    ::_exit(0);
+  }
+  char is_set = 'n';
+  ASSERT_EQ(::read(ready[0], &is_set, 1), 1);
+  EXPECT_EQ(is_set, 'y') << "needs root";
+  link_to("/proc/" + std::to_string(child) + "/root" + (root() / "blobs/x").string());
+  EXPECT_EQ(refusing(), out);
+  EXPECT_EQ(::write(done[1], "", 1), 1);
+  EXPECT_EQ(::waitpid(child, nullptr, 0), child);
+  for (const int end : {ready[0], ready[1], done[0], done[1]}) ::close(end);
 }
 
 TEST_F(StoreDirTest, RefusesAPathThatClimbsItself) {

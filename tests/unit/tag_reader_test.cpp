@@ -437,5 +437,23 @@ TEST_F(TagReaderTest, HasNoPatienceUnlessItIsAskedFor) {
   EXPECT_THAT(read(TreeKind::v1), no_model("is not a manifest"));
 }
 
+// ---- limits ----
+
+TEST_F(TagReaderTest, ReadsNoMoreThanTheManifestsOfAStoreMayHaveInAll) {
+  store_.v1(kName, model_);
+  const StoreDir store{store_.root(), OutsideLinks::refuse};
+  TagReader exact{store, false, {.manifest_bytes = json_.size()}};
+  TagReader less{store, false, {.manifest_bytes = json_.size() - 1}};
+  for (int scan = 0; scan < 3; ++scan) {  // what is remembered counts once each time
+    exact.begin();
+    EXPECT_TRUE(std::holds_alternative<TagFile>(exact.read(tag(TreeKind::v1))));
+    EXPECT_TRUE(std::holds_alternative<TagFile>(exact.read(tag(TreeKind::v1))));
+    exact.end();
+    less.begin();
+    EXPECT_THROW((void)less.read(tag(TreeKind::v1)), std::length_error);
+    less.end();
+  }
+}
+
 }  // namespace
 }  // namespace ollamafs::test

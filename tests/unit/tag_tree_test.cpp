@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -305,6 +306,28 @@ TEST_F(TagTree, NamesADirectoryThatMayNotBeRead) {
            listing.problems[0].reason.find("Permission denied") != std::string::npos;
   }));
   fs::permissions(locked, fs::perms::owner_all);
+}
+
+// ---- limits ----
+
+// Neither with models nor with anything else is memory filled, and no store is shown in part.
+TEST_F(TagTree, WithMoreEntriesThanAStoreMayHaveIsRefusedAsAWhole) {
+  file("manifests/registry.ollama.ai/library/one/a");
+  file("manifests/registry.ollama.ai/library/one/b");
+  file("manifests/stray");
+  const StoreDir store{store_.root(), OutsideLinks::refuse};
+  const auto list_with = [&](std::size_t entries) {
+    return list_tags(store, TreeKind::v1, [](int) {}, {.entries = entries});
+  };
+  EXPECT_THAT(list_with(6).tags, SizeIs(2));
+  try {
+    (void)list_with(5);
+    ADD_FAILURE() << "was listed";
+  } catch (const std::length_error& error) {
+    EXPECT_THAT(error.what(),
+                AllOf(HasSubstr((store_.root() / "manifests").string()),
+                      HasSubstr("more than 5 entries, the most that a store may have")));
+  }
 }
 
 }  // namespace

@@ -140,6 +140,19 @@ TEST_F(VersionGuardTest, TakesAToolOfAVersionThatOnlyLostBlobs) {
   EXPECT_TRUE(guard.refuses(kTool, kModel));
 }
 
+// A large blob takes longer than the hold.
+TEST_F(VersionGuardTest, WatchesAToolForAsLongAsItReadsABlob) {
+  VersionGuard guard{50ms};
+  guard.changed(*version({"old", "both"}), *version({"both", "new"}));
+  open(guard, {"both"});
+  std::this_thread::sleep_for(60ms);
+  EXPECT_TRUE(guard.refuses(kTool, kModel));
+  guard.closed(kTool, Digest::of("both"));
+  EXPECT_TRUE(guard.refuses(kTool, kModel));
+  std::this_thread::sleep_for(60ms);
+  EXPECT_FALSE(guard.refuses(kTool, kModel));
+}
+
 TEST_F(VersionGuardTest, ForgetsAChangeAfterTheHold) {
   constexpr auto hold = 200ms;
   VersionGuard guard{hold};
@@ -147,6 +160,7 @@ TEST_F(VersionGuardTest, ForgetsAChangeAfterTheHold) {
   const auto begun = VersionGuard::Clock::now();
   guard.changed(*before, *after);
   open(guard, {"shared"});
+  guard.closed(kTool, Digest::of("shared"));
   EXPECT_TRUE(eventually([&] { return !guard.refuses(kTool, kModel); }));
   EXPECT_GE(VersionGuard::Clock::now() - begun, hold);
 }
