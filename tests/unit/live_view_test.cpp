@@ -63,6 +63,7 @@ class LiveViewTest : public ::testing::Test {
     calls.make_tree = [this](std::shared_ptr<const Catalog> catalog, const Tree* previous) {
       ++trees_;
       outdated_ = false;
+      std::this_thread::sleep_for(tree_takes_.load());
       if (fail_) throw std::runtime_error{"no tree"};
       return tree_of(std::move(catalog), previous);
     };
@@ -124,6 +125,7 @@ class LiveViewTest : public ::testing::Test {
   std::unique_ptr<FileSystem> view_;
   std::atomic<int> trees_ = 0, changes_ = 0;
   std::atomic<bool> fail_ = false, outdated_ = false;
+  std::atomic<std::chrono::milliseconds> tree_takes_ = 0ms;
   std::mutex mutex_;
   std::vector<std::string> notes_;
   std::unique_ptr<LiveView> live_;  // ends before all that it works with
@@ -267,6 +269,7 @@ TEST_F(LiveViewTest, MakesATreeOfTheSameCatalogIfTheShownOneIsOutdated) {
 // One tool after the other begins a use; the change must be seen all the same.
 TEST_F(LiveViewTest, ShowsAChangeAlthoughUsesBeginAllTheTime) {
   start();
+  tree_takes_ = 30ms;
   std::atomic<bool> done = false;
   std::thread tool{[&] {
     while (!done) (void)open("b+t", "b");
