@@ -21,12 +21,10 @@ void BadBlobs::add_unknown() noexcept {
 }
 
 void BadBlobs::forget_changed(const Catalog& catalog) {
-  const auto blobs = catalog.blobs();
   const std::scoped_lock lock{mutex_};
   std::erase_if(faults_, [&](const auto& entry) {
-    const auto blob = std::ranges::lower_bound(blobs, entry.first, {}, &Blob::digest);
-    return blob == blobs.end() || blob->digest != entry.first ||
-           blob->identity != entry.second.file;
+    const auto blob = catalog.blob_index(entry.first);
+    return !blob || catalog.blobs()[*blob].identity != entry.second.file;
   });
 }
 

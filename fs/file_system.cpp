@@ -59,10 +59,9 @@ std::vector<const Blob*> blobs_of(const NodeRef& file) {
 // The directories of all models that name a blob, and what leads on from them: from now on that can
 // neither be listed nor looked up, not even in the kernel's memory.
 CacheNotices ways_to(const Tree& tree, const Digest& digest) {
-  const auto blobs = tree.catalog().blobs();
-  const auto blob = std::ranges::lower_bound(blobs, digest, {}, &Blob::digest);
-  if (blob == blobs.end() || blob->digest != digest) return {};
-  const auto users = tree.catalog().users(static_cast<std::uint32_t>(blob - blobs.begin()));
+  const auto blob = tree.catalog().blob_index(digest);
+  if (!blob) return {};
+  const auto users = tree.catalog().users(*blob);
   CacheNotices notices;
   for (std::uint32_t i = 0; i < tree.node_count(); ++i) {
     const Node& node = tree.node(i);
@@ -322,9 +321,8 @@ bool FileSystem::may_pass(const Digest& blob, const FileIdentity& file,
                           const std::error_code& ec) const {
   if (is_shortage(ec) || ec == BlobFault::changed) return true;
   const auto tree = nodes_.current();
-  const auto blobs = tree->catalog().blobs();
-  const auto now = std::ranges::lower_bound(blobs, blob, {}, &Blob::digest);
-  return now != blobs.end() && now->digest == blob && !same_file(now->identity, file);
+  const auto now = tree->catalog().blob_index(blob);
+  return now && !same_file(tree->catalog().blobs()[*now].identity, file);
 }
 
 void FileSystem::blob_failed(const Digest& blob, const FileIdentity& file,

@@ -90,9 +90,8 @@ std::vector<std::uint32_t> Pins::pinned(const Catalog& shown) {
       it = used_.erase(it);
       continue;
     }
-    const auto blob = std::ranges::lower_bound(shown.blobs(), it->first, {}, &Blob::digest);
-    if (blob != shown.blobs().end() && blob->digest == it->first) {
-      const auto users = shown.users(static_cast<std::uint32_t>(blob - shown.blobs().begin()));
+    if (const auto blob = shown.blob_index(it->first)) {
+      const auto users = shown.users(*blob);
       // Nobody can be in the midst of one that is broken.
       std::ranges::copy_if(users, std::back_inserter(models),
                            [&](std::uint32_t model) { return shown.models()[model].whole(); });

@@ -43,6 +43,12 @@ void Catalog::index_users() {
   }
 }
 
+std::optional<std::uint32_t> Catalog::blob_index(const Digest& digest) const noexcept {
+  const auto it = std::ranges::lower_bound(blobs_, digest, {}, &Blob::digest);
+  if (it == blobs_.end() || it->digest != digest) return std::nullopt;
+  return static_cast<std::uint32_t>(it - blobs_.begin());
+}
+
 std::span<const std::uint32_t> Catalog::users(std::uint32_t blob) const noexcept {
   return std::span{users_}.subspan(users_start_[blob], users_start_[blob + 1] - users_start_[blob]);
 }

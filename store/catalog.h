@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -69,6 +70,9 @@ class Catalog {
   [[nodiscard]] std::span<const Model> models() const noexcept { return models_; }  // by view_name
   [[nodiscard]] std::span<const Blob> blobs() const noexcept { return blobs_; }     // by digest
   [[nodiscard]] std::span<const Problem> problems() const noexcept { return problems_; }  // by path
+
+  // The index of a blob, if some model names it.
+  [[nodiscard]] std::optional<std::uint32_t> blob_index(const Digest& digest) const noexcept;
 
   // The models that name the blob with this index: indexes into models(), ascending.
   [[nodiscard]] std::span<const std::uint32_t> users(std::uint32_t blob) const noexcept;

@@ -6,11 +6,6 @@
 namespace ollamafs {
 namespace {
 
-const Blob* blob_of(std::span<const Blob> blobs, const Digest& digest) {
-  const auto it = std::ranges::lower_bound(blobs, digest, {}, &Blob::digest);
-  return it == blobs.end() || it->digest != digest ? nullptr : &*it;
-}
-
 // A model and the blobs that its indexes mean.
 struct Placed {
   const Model* model;
@@ -52,10 +47,10 @@ std::shared_ptr<const Catalog> Catalog::keep(const Catalog& now, const Catalog& 
   for (const Placed& model : placed) {
     for (const std::uint32_t index : model.model->blobs) {
       const Blob& blob = model.blobs[index];
-      const Blob* current = model.kept ? blob_of(now.blobs_, blob.digest) : nullptr;
-      const bool is_there =
-          current && current->good() && current->identity.size == blob.identity.size;
-      out->blobs_.push_back(is_there ? *current : blob);
+      const auto current = model.kept ? now.blob_index(blob.digest) : std::nullopt;
+      const bool is_there = current && now.blobs_[*current].good() &&
+                            now.blobs_[*current].identity.size == blob.identity.size;
+      out->blobs_.push_back(is_there ? now.blobs_[*current] : blob);
     }
   }
   // Of two the good one: the other is of a model that misses it.
@@ -67,8 +62,7 @@ std::shared_ptr<const Catalog> Catalog::keep(const Catalog& now, const Catalog& 
   for (const Placed& model : placed) {
     Model& copy = out->models_.emplace_back(*model.model);
     for (std::uint32_t& index : copy.blobs) {
-      index = static_cast<std::uint32_t>(blob_of(out->blobs_, model.blobs[index].digest) -
-                                         out->blobs_.data());
+      index = *out->blob_index(model.blobs[index].digest);
     }
   }
   out->index_users();

@@ -46,7 +46,9 @@ std::error_code Gathered::add(const OpenBlob& blob, MapWindow& window, std::size
     return blob.read(room_for(size), size, offset);
   std::error_code ec;
   MapWindow::Range range = window.map(blob, size, offset, ec);
-  if (ec) return ec;
+  // There are file systems that do not map, as FUSE's with direct_io. If it is the blob, reading it
+  // tells.
+  if (ec) return blob.read(room_for(size), size, offset);
   pieces_.push_back({range.data, size});
   mapped_.push_back(std::move(range.holder));
   size_ += size;

@@ -28,7 +28,8 @@ class Gathered {
   void add(const char* bytes, std::size_t size);
 
   // The `size` bytes of a blob from `offset` on, as OpenBlob::read: all of them or an error. Large
-  // ranges are not copied but mapped, through the reader's window, where nothing is to be verified.
+  // ranges are not copied but mapped, through the reader's window, where they can be and nothing is
+  // to be verified.
   [[nodiscard]] std::error_code add(const OpenBlob& blob, MapWindow& window, std::size_t size,
                                     std::uint64_t offset);
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import statistics
-import subprocess
 from collections.abc import Callable
 
 RATES = ("GB/s", "k reads/s")  # of these more is better; of everything else, less
@@ -128,6 +127,6 @@ def measure(row, repeats):
             ours.append(row.ours())
     except Skip as skip:
         return Result(row, skipped=str(skip))
-    except (Fault, OSError, subprocess.SubprocessError) as error:
-        return Result(row, failed=str(error))
+    except Exception as error:  # one row must not cost the others
+        return Result(row, failed=f"{type(error).__name__}: {error}")
     return Result(row, Spread(tuple(ours)), Spread(tuple(other)))

@@ -94,5 +94,9 @@ int main(int argc, char** argv) {
   ::umask(022);
   const Reports reports;
   const int status = RUN_ALL_TESTS();
+  if (!GTEST_FLAG_GET(list_tests) && ::testing::UnitTest::GetInstance()->test_to_run_count() == 0) {
+    std::fputs("no test has this name\n", stderr);
+    return 1;
+  }
   return reports.print() ? 1 : status;
 }

@@ -221,7 +221,7 @@ INSTANTIATE_TEST_SUITE_P(
       return std::string{std::get<0>(test.param).name} + std::get<1>(test.param).name;
     });
 
-// What is no fault: reads that bring less than was asked for.
+// What is no fault: reads that bring less than was asked for, mappings that cannot be had.
 class SlowRead : public ReadUnderFaults {};
 
 TEST_P(SlowRead, TakesShortReadsForWhatTheyAre) {
@@ -234,6 +234,18 @@ TEST_P(SlowRead, TakesShortReadsForWhatTheyAre) {
   EXPECT_FALSE(copy.failed);
   expect_sound(copy);
   EXPECT_GT(plan_.injected, 100u);
+}
+
+// A store on a file system that does not map, and one that has no memory left for it.
+TEST_P(SlowRead, ReadsWhatCannotBeMapped) {
+  for (const int error : {ENODEV, EINVAL, ENOMEM}) {
+    show();
+    plan_.fail(call::kMmap, error);
+    const Copy copy = copy_directory();
+    EXPECT_FALSE(copy.failed) << ::strerrorname_np(error);
+    expect_sound(copy);
+    EXPECT_EQ(plan_.injected > 0, std::string{way().name} == "Mapped");
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(
