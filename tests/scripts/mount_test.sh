@@ -156,7 +156,7 @@ test_a_second_run_changes_nothing() {
 test_a_dead_mount_is_cleared() {
   succeeds
   kill_daemon
-  ! as_user ls "$home/ollama-view" >"$home.pasted" 2>&1 || fail "the mount is not dead"
+  ! as_user cat "$home/ollama-view/README.txt" >"$home.pasted" 2>&1 || fail "the mount is not dead"
   succeeds
   does_not_say "mounted already"
   shows_models

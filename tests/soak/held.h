@@ -41,7 +41,7 @@ inline Mount::Options with_little_kept(const char* option) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr long kGrowth = 64 << 10;  // KiB: what the sanitizers note about memory and threads
 #else
-constexpr long kGrowth = 2 << 10;
+constexpr long kGrowth = 8 << 10;  // a thread or two may begin late, with 1.5 MiB each
 #endif
 
 }  // namespace ollamafs::test
