@@ -126,8 +126,11 @@ NodeRef FileSystem::lookup(const NodeRef& directory, std::string_view name, std:
   NodeRef node{directory.tree, directory.tree->lookup(*directory, name)};
   if (!node) {
     ec = std::make_error_code(std::errc::no_such_file_or_directory);
-    if (const Model* model = directory.tree->model(*directory))
+    if (const Model* model = directory.tree->model(*directory)) {
       guard_.missed(tool, model->view_name, name);
+    } else {
+      guard_.missed_way(tool, name);
+    }
   } else if (name != "." && name != ".." && is_broken(directory)) {
     ec = kIoError;
     return {};
@@ -181,6 +184,10 @@ void FileSystem::check_blobs(const NodeRef& manifest) {
 bool FileSystem::is_refused(const NodeRef& manifest, pid_t tool) {
   const std::string& model = manifest.tree->model(*manifest)->view_name;
   return guard_.refuses(tool, model) || misses_.has(tool, model);
+}
+
+void FileSystem::is_stale(pid_t tool) noexcept try { guard_.missed_number(tool); } catch (...) {
+  bad_blobs_.add_unknown();
 }
 
 FileSystem::Listing FileSystem::list(const NodeRef& directory, bool begins, pid_t tool) noexcept {
@@ -299,11 +306,15 @@ void FileSystem::request_failed(const NodeRef& node, pid_t tool, int error) noex
   const auto models = node.tree->catalog().models();
   std::span<const std::uint32_t> users{&node->model, node->model == Node::kNone ? 0u : 1u};
   if (node->kind == NodeKind::blob) users = node.tree->catalog().users(node->source);
-  std::vector<const std::string*> names;  // of those that have a manifest to be kept
+  // Of those too that are broken: they may be whole when the tool comes to the manifest. But what
+  // they list is told anew then.
+  std::vector<const std::string*> names;
+  bool any_whole = false;
   for (const std::uint32_t user : users) {
-    if (models[user].whole()) names.push_back(&models[user].view_name);
+    names.push_back(&models[user].view_name);
+    any_whole |= models[user].whole();
   }
-  if (misses_.add(tool, names)) on_stale_(listings_of(*node.tree, users));
+  if (misses_.add(tool, names) && any_whole) on_stale_(listings_of(*node.tree, users));
 } catch (...) {
   bad_blobs_.add_unknown();
 }

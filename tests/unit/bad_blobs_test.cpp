@@ -431,6 +431,20 @@ TEST_F(BadBlobsShown, KeepTheManifestsFromTheToolThatMissedThem) {
   EXPECT_EQ(fs_->open_file(at(manifest_of("two")), ec_, first), nullptr);
 }
 
+// Mended while a tool is at the model that was broken when it began.
+TEST_F(BadBlobsShown, KeepTheManifestFromTheToolThatBeganWhenTheModelWasBroken) {
+  constexpr pid_t tool = 7;
+  const std::string bytes = read_file(weights_file());
+  fs::remove(weights_file());
+  show({}, 1min);
+  EXPECT_FALSE(fs_->lookup(at("models/one+a"), "blobs", ec_, tool));
+  fs_->request_failed(at("models/one+a"), tool, ec_.value());
+  write_file(weights_file(), bytes);
+  fs_->publish(build_tree(Catalog::read(dir_), {}, {"/view", store_.root()}, fs_->current().get()));
+  EXPECT_EQ(fs_->open_file(at(manifest_of("one")), ec_, tool), nullptr);
+  EXPECT_NE(fs_->open_file(at(manifest_of("one")), ec_, tool + 1), nullptr);
+}
+
 TEST_F(BadBlobsShown, AreSoByAShortageAtTheReadToo) {
   show({.descriptors = 0, .memory = 0, .small = 0});  // opened anew for every reading
   const auto blob = open(weights_of("one"));
