@@ -126,11 +126,8 @@ NodeRef FileSystem::lookup(const NodeRef& directory, std::string_view name, std:
   NodeRef node{directory.tree, directory.tree->lookup(*directory, name)};
   if (!node) {
     ec = std::make_error_code(std::errc::no_such_file_or_directory);
-    if (const Model* model = directory.tree->model(*directory)) {
+    if (const Model* model = directory.tree->model(*directory))
       guard_.missed(tool, model->view_name, name);
-    } else {
-      guard_.missed_way(tool, name);
-    }
   } else if (name != "." && name != ".." && is_broken(directory)) {
     ec = kIoError;
     return {};
@@ -184,10 +181,6 @@ void FileSystem::check_blobs(const NodeRef& manifest) {
 bool FileSystem::is_refused(const NodeRef& manifest, pid_t tool) {
   const std::string& model = manifest.tree->model(*manifest)->view_name;
   return guard_.refuses(tool, model) || misses_.has(tool, model);
-}
-
-void FileSystem::is_stale(pid_t tool) noexcept try { guard_.missed_number(tool); } catch (...) {
-  bad_blobs_.add_unknown();
 }
 
 FileSystem::Listing FileSystem::list(const NodeRef& directory, bool begins, pid_t tool) noexcept {

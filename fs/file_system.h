@@ -130,9 +130,6 @@ class FileSystem {
   // finds the blobs at fault, which are bad from then on.
   void find_fault(const OpenLayout& content, std::size_t size, std::uint64_t offset) noexcept;
 
-  // To be called if a thread asked about a number that stands for nothing any more.
-  void is_stale(pid_t tool) noexcept;
-
   // To be called if a request of the thread `tool` about `node` failed with this errno. Where the
   // tool did not get what is there, it does not get the manifest either, until it lists the model's
   // directory anew or the hold is over.

@@ -64,10 +64,7 @@ template <class Operation>
 void serve_node(fuse_req_t req, fuse_ino_t ino, Operation&& operation) noexcept {
   const NodeRef node = driver(req).file_system.find(ino);
   serve(req, node, [&](FileSystem& fs) -> std::error_code {
-    if (!node) {
-      fs.is_stale(tool_of(req));
-      return {ESTALE, std::generic_category()};
-    }
+    if (!node) return {ESTALE, std::generic_category()};
     return operation(fs, node);
   });
 }

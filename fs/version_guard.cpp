@@ -91,21 +91,6 @@ void VersionGuard::missed(pid_t tool, const std::string& view_name, std::string_
     it->second.tools[tool].missed = true;
 }
 
-void VersionGuard::missed_way(pid_t tool, std::string_view name) {
-  if (!any_) return;
-  const std::scoped_lock lock{mutex_};
-  for (auto& [view_name, change] : changes_) {
-    const std::string way = "/" + view_name + "/";
-    if (way.find("/" + std::string{name} + "/") != way.npos) change.tools[tool].missed = true;
-  }
-}
-
-void VersionGuard::missed_number(pid_t tool) {
-  if (!any_) return;
-  const std::scoped_lock lock{mutex_};
-  for (auto& [view_name, change] : changes_) change.tools[tool].missed = true;
-}
-
 bool VersionGuard::refuses(pid_t tool, const std::string& view_name) {
   if (!any_) return false;
   const std::scoped_lock lock{mutex_};

@@ -38,12 +38,6 @@ class VersionGuard {
   // A tool looked for a name in the blobs/ of the model with this view name, which has none such.
   void missed(pid_t tool, const std::string& view_name, std::string_view name);
 
-  // A tool looked on its way for a directory of this name, or at one by a number, that is not
-  // there. If a model of that name went a moment ago, it may be back when the tool comes to its
-  // manifest.
-  void missed_way(pid_t tool, std::string_view name);
-  void missed_number(pid_t tool);
-
   // Whether a tool must not have that model's manifest.
   [[nodiscard]] bool refuses(pid_t tool, const std::string& view_name);
 

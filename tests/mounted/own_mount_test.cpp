@@ -108,7 +108,7 @@ class MountThatEnded : public Life {
   template <class MountThere>
   void take_number(MountThere&& mount_there) {
     const auto has_number = [&] { return stat_of(place_.path()).st_dev == device_; };
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes{1};
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes{4};
     mount_there();
     while (!has_number() && std::chrono::steady_clock::now() < deadline) {
       ASSERT_EQ(::umount2(place_.path().c_str(), UMOUNT_NOFOLLOW | MNT_DETACH), 0);

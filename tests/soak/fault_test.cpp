@@ -27,7 +27,8 @@ class Faults : public ::testing::Test {
   std::string copy_directory(Random& random) {
     const StepwiseCopy copy{mount() / "models" / ChangingStore::shown(random)};
     ++(copy.failed() ? failed_ : whole_);
-    return copy.fault();
+    // A model that comes and goes may be found without its blobs, but not without a failure.
+    return copy.failed() ? "" : copy.fault();
   }
 
   std::string copy_archive(Random& random) {

@@ -140,24 +140,6 @@ TEST_F(VersionGuardTest, TakesAToolOfAVersionThatOnlyLostBlobs) {
   EXPECT_TRUE(guard.refuses(kTool, kModel));
 }
 
-// It went and came back, the same, while the tool was on its way through it.
-TEST_F(VersionGuardTest, RefusesAToolThatMissedTheModelItself) {
-  for (const bool by_number : {false, true}) {
-    VersionGuard guard{kLong};
-    const auto before = version({"both"}), gone = with({});
-    guard.changed(*before, *gone);
-    if (by_number) {
-      guard.missed_number(kTool);
-    } else {
-      guard.missed_way(kTool, "a+");
-      guard.missed_way(kTool, kModel);
-    }
-    guard.changed(*gone, *version({"both"}));
-    EXPECT_TRUE(guard.refuses(kTool, kModel));
-    EXPECT_FALSE(guard.refuses(kOther, kModel));
-  }
-}
-
 // A large blob takes longer than the hold.
 TEST_F(VersionGuardTest, WatchesAToolForAsLongAsItReadsABlob) {
   VersionGuard guard{50ms};
