@@ -178,6 +178,13 @@ TEST_P(Live, TakesAModelForWholeAgainWhenItsBlobIsMended) {
 }
 
 // The number of a blob is its digest's: the kernel has kept the bytes of another file under it.
+// Not while the file is just being replaced: then it cannot be read.
+bool reads(const fs::path& file, const std::string& bytes) try {
+  return read_file(file) == bytes;
+} catch (const std::exception&) {
+  return false;
+}
+
 TEST_P(Live, ForgetsTheBytesOfADamagedBlobWhenAnotherFileTakesItsPlace) {
   const fs::path blob = store.blob_path(digest_of(store.text_model(1).layers[0]));
   const std::string good = read_file(blob);
@@ -186,12 +193,10 @@ TEST_P(Live, ForgetsTheBytesOfADamagedBlobWhenAnotherFileTakesItsPlace) {
   write_file(dir / "bad", bad);
   fs::rename(dir / "bad", blob);
   const fs::path shown = mount / "models/one+a/blobs" / blob.filename();
-  EXPECT_TRUE(
-      eventually([&] { return opening_fails_with(shown) == 0 && read_file(shown) == bad; }));
+  EXPECT_TRUE(eventually([&] { return reads(shown, bad); }));
   write_file(dir / "good", good);
   fs::rename(dir / "good", blob);
-  EXPECT_TRUE(
-      eventually([&] { return opening_fails_with(shown) == 0 && read_file(shown) == good; }));
+  EXPECT_TRUE(eventually([&] { return reads(shown, good); }));
 }
 
 }  // namespace
