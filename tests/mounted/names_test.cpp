@@ -51,10 +51,10 @@ class Names : public ::testing::Test, public TwoRelatives {
 TEST_F(Names, OfUpTo255BytesAreLookedUpAndLongerOnesAreRefused) {
   for (const std::string directory :
        {"", "models/", "archives/", "models/first+latest/", "models/first+latest/blobs/"}) {
-    for (const std::size_t length : {254, 255}) {
+    for (const std::size_t length : {254u, 255u}) {
       EXPECT_EQ(stat_error(at(directory + std::string(length, 'n'))), "ENOENT") << length;
     }
-    for (const std::size_t length : {256, 257, 1000, 1024, 1025, 3000}) {
+    for (const std::size_t length : {256u, 257u, 1000u, 1024u, 1025u, 3000u}) {
       EXPECT_EQ(stat_error(at(directory + std::string(length, 'n'))), "ENAMETOOLONG") << length;
     }
   }

@@ -180,7 +180,7 @@ TEST_F(ReaddirplusTest, NeedsNoOpendir) {
 TEST(OldKernel, IsGivenDirectoriesWhoseListingsItMayKeep) {
   ServedStore store{fill};
   FakeKernel kernel{store.fs(), {.handshake = false}};
-  ASSERT_EQ(kernel.init(FakeKernel::kOffersAll & ~FUSE_NO_OPENDIR_SUPPORT).error, 0);
+  ASSERT_EQ(kernel.init(FakeKernel::kOffersAll & ~std::uint32_t{FUSE_NO_OPENDIR_SUPPORT}).error, 0);
   const auto opened = kernel.opendir(FUSE_ROOT_ID);
   ASSERT_EQ(opened.error, 0);
   EXPECT_EQ(opened.value.open_flags, std::uint32_t{FOPEN_CACHE_DIR | FOPEN_KEEP_CACHE});

@@ -184,7 +184,7 @@ TEST_F(FileTest, ReadsAnArchiveAcrossAllItsBorders) {
   ASSERT_EQ(kernel.getattr(file.node()).value.attr.size, content.size());
   borders.insert(borders.end(), {0, content.size()});
   for (const std::uint64_t border : borders) {
-    for (const std::uint64_t before : {0, 1, 511, 512, 513, 70'000}) {
+    for (const std::uint64_t before : {0u, 1u, 511u, 512u, 513u, 70'000u}) {
       const std::uint64_t offset = border - std::min(border, before);
       for (const std::uint32_t size : {1U, 2U, 1024U, 140'000U, kMiB}) {
         expect_range(file, content, offset, size);

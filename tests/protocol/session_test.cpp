@@ -50,8 +50,9 @@ TEST(Handshake, TakesAllThatItCanUse) {
 }
 
 TEST(Handshake, AsksForNothingThatIsNotOffered) {
-  for (const std::uint32_t offer : {FUSE_PARALLEL_DIROPS, FUSE_EXPORT_SUPPORT, FUSE_ASYNC_READ,
-                                    FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO}) {
+  for (const int flags : {FUSE_PARALLEL_DIROPS, FUSE_EXPORT_SUPPORT, FUSE_ASYNC_READ,
+                          FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO}) {
+    const auto offer = static_cast<std::uint32_t>(flags);
     EXPECT_EQ(granted(offer), offer & wishes());
   }
 }

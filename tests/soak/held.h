@@ -38,7 +38,7 @@ inline Mount::Options with_little_kept(const char* option) {
   return {.arguments = {"-o", option}, .run = {.environment = {{"ASAN_OPTIONS", options}}}};
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef OLLAMAFS_SANITIZED
 constexpr long kGrowth = 64 << 10;  // KiB: what the sanitizers note about memory and threads
 #else
 constexpr long kGrowth = 8 << 10;  // a thread or two may begin late, with 1.5 MiB each

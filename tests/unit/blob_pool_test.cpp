@@ -141,7 +141,7 @@ TEST_F(BlobPoolTest, HoldsNothingWhenEverythingIsClosed) {
   const std::size_t before = open_descriptors();
   {
     std::vector<std::shared_ptr<const OpenBlob>> open;
-    for (const std::size_t size : {0, 100, 100, 5000, 6000}) {
+    for (const std::size_t size : {0u, 100u, 100u, 5000u, 6000u}) {
       open.push_back(pool.open(write(random_bytes(size + open.size(), size)), ec_));
     }
     EXPECT_EQ(pool.usage().blobs, 5u);
