@@ -216,10 +216,13 @@ MappedRange OpenBlob::map(std::size_t size, std::uint64_t offset,
   return range;
 }
 
+// In pieces: of each the kernel reads no more than the disk's read_ahead_kb or its max_sectors_kb,
+// and 128 KiB is what both have at the least (force_page_cache_ra in mm/readahead.c).
 void OpenBlob::prefetch(std::uint64_t offset, std::uint64_t size) const noexcept {
-  if (fd_) {
-    ::posix_fadvise(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(size),
-                    POSIX_FADV_WILLNEED);
+  constexpr std::uint64_t piece = 128u << 10;
+  for (std::uint64_t at = 0; fd_ && at < size; at += piece) {
+    ::posix_fadvise(fd_.get(), static_cast<off_t>(offset + at),
+                    static_cast<off_t>(std::min(piece, size - at)), POSIX_FADV_WILLNEED);
   }
 }
 
