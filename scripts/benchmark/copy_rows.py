@@ -39,7 +39,7 @@ def rows(fixtures):
                 yield Row(
                     f"{name} of {source}, synced, {temperature}", "GB/s",
                     copied(tool, source, state), "cp of the blob", copied(CP, "blob", state), aim,
-                    root=state is cold, tools=(name,), repeats=3,
+                    cold=state is cold, tools=(name,), repeats=3,
                 )
     for source in ("archive", "directory"):
         yield Row(

@@ -1,6 +1,5 @@
 """What rows share: models, their mounts and plain copies, each made when it is first asked for."""
 
-import contextlib
 import functools
 import pathlib
 import shutil
@@ -22,53 +21,56 @@ class Fixtures:
         self.settings = settings
         self.program = self.work / "ollamafs"
         self.make_store = self.work / "make-store"
-        self._mounts = contextlib.ExitStack()
-        self._mounted = {}
+        self._mounted = {}  # what stays until `unmount_all`
 
     def say(self, text):
         print(f"bench: {text}", file=sys.stderr, flush=True)
+
+    def afresh(self, name):
+        """A path in `work` where nothing is, not even what an attempt left that failed."""
+        path = self.work / name
+        if path.exists():
+            shutil.rmtree(path)
+        return path
 
     @functools.cached_property
     def big(self):
         size = self.settings.size
         self.say(f"making a model of {size / MIB:.0f} MiB")
-        return models.Model(self.work / "big", "big", size)
+        return models.Model(self.afresh("big"), "big", size)
 
     @functools.cached_property
     def true(self):
         """A model whose blobs have the digests that their names say."""
         self.say(f"making a model of {self.settings.size / MIB:.0f} MiB that can be verified")
-        return models.Model(self.work / "true", "true", self.settings.size, true=True)
+        return models.Model(self.afresh("true"), "true", self.settings.size, true=True)
 
     @functools.cached_property
     def small(self):
-        return models.Model(self.work / "small", "small", self.settings.small)
+        return models.Model(self.afresh("small"), "small", self.settings.small)
 
     @functools.cached_property
     def sparse(self):
-        return models.Model(self.work / "sparse", "sparse", self.settings.sparse, sparse=True)
+        return models.Model(self.afresh("sparse"), "sparse", self.settings.sparse, sparse=True)
 
     @functools.lru_cache(maxsize=None)
     def many(self, count):
         self.say(f"making a store of {count:,} models")
-        store = self.work / f"many-{count}"
+        store = self.afresh(f"many-{count}")
         models.make_many(self.make_store, store, count)
         return store
 
     @functools.lru_cache(maxsize=None)
     def files_of(self, model):
         """The files of the model's directory on the disk."""
-        directory = self.work / f"{model.shown}-files"
+        directory = self.afresh(f"{model.shown}-files")
         model.link_to(directory)
         return directory
 
     def mounted(self, store, ordinary=False):
         """A mount of the store that stays until `unmount_all`."""
-        key = (store, ordinary)
-        if key not in self._mounted:
-            place = self.work / f"view-{store.name}{'-ordinary' * ordinary}"
-            self._mounted[key] = self._mounts.enter_context(self.fresh(store, place, ordinary))
-        return self._mounted[key]
+        place = self.work / f"view-{store.name}{'-ordinary' * ordinary}"
+        return self._staying(place, lambda: self.fresh(store, place, ordinary))
 
     def fresh(self, store, place=None, ordinary=False, options=()):
         """A mount for `with`."""
@@ -88,14 +90,26 @@ class Fixtures:
 
     def peer(self, name, *command):
         """What another file system mounts, until `unmount_all`; it is given the mount point."""
-        if name not in self._mounted:
-            mount = PeerMount(*command, self.work / f"peer-{name}")
-            self._mounted[name] = self._mounts.enter_context(mount)
-        return self._mounted[name].mountpoint
+        place = self.work / f"peer-{name}"
+        return self._staying(place, lambda: PeerMount(*command, place)).mountpoint
+
+    def _staying(self, place, mount):
+        """What is mounted there; a new one where its daemon has ended, or rows would fail for others."""
+        if place in self._mounted and not self._mounted[place].is_alive():
+            self._unmount(place)
+        if place not in self._mounted:
+            self._mounted[place] = mount().__enter__()
+        return self._mounted[place]
+
+    def _unmount(self, place):
+        trouble = self._mounted.pop(place).end()
+        if trouble:
+            self.say(trouble)
 
     def unmount_all(self):
-        self._mounted.clear()
-        self._mounts.close()
+        """Says what goes wrong, but does not raise: what is measured is measured."""
+        for place in reversed(list(self._mounted)):
+            self._unmount(place)
 
     def empty_target(self):
         """A directory on the disk to copy to."""

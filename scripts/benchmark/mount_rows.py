@@ -1,21 +1,21 @@
 """Rows: the time to mount, and what the daemon holds."""
 
+import contextlib
 import functools
-import statistics
 import threading
 import time
 
+from . import change_rows
 from .machine import drop_caches, run, seconds, shell
 from .reading import rate
 from .row import Fault, Row, at_most, grows_at_most
 
-CHANGED = "manifests/registry.ollama.ai/library/changed/latest"
 LEAST_WORK = 'cd "$1" && find manifests* -type f -exec cat {} + >/dev/null'
 
 
 def rows(fixtures):
     yield from time_rows(fixtures)
-    yield from change_rows(fixtures)
+    yield from change_rows.rows(fixtures)
     yield from memory_rows(fixtures)
     yield from growth_rows(fixtures)
 
@@ -41,46 +41,8 @@ def time_rows(fixtures):
             yield Row(
                 f"mount of {count:,} models to first ls, {temperature}", "s",
                 functools.partial(ours, count, state), "find -exec cat of manifests",
-                functools.partial(manifests, count, state), aim, root=state is drop_caches,
+                functools.partial(manifests, count, state), aim, cold=state is drop_caches,
             )
-
-
-def change_rows(fixtures):
-    """From a new manifest in the store to its model in the view, and from its end to the model's."""
-    @functools.cache
-    def delays(count):
-        store = fixtures.many(count)
-        manifest = store / CHANGED
-        some = next(path for path in (store / "manifests").rglob("*") if path.is_file())
-        come, gone = [], []
-        with fixtures.fresh(store) as mount:
-            model = mount.mountpoint / "models" / "changed+latest"
-            run("ls", mount.mountpoint / "models")
-            for _ in range(5):
-                manifest.parent.mkdir(exist_ok=True)
-                come.append(seconds_until(lambda: manifest.write_bytes(some.read_bytes()), model.exists))
-                gone.append(seconds_until(manifest.unlink, lambda: not model.exists()))
-        manifest.parent.rmdir()
-        return statistics.median(come), statistics.median(gone)
-
-    for count in fixtures.settings.models:
-        yield Row(
-            f"new model among {count:,} to its sight, median of 5", "s", lambda count=count: delays(count)[0],
-            "removed one to its end", lambda count=count: delays(count)[1], at_most(1), repeats=1,
-        )
-
-
-def seconds_until(change, is_seen):
-    """How long it takes from a change until it is seen; the store then rests."""
-    start = time.perf_counter()
-    change()
-    while not is_seen():
-        if time.perf_counter() - start > 60:
-            raise Fault("a change of the store is not seen within a minute")
-        time.sleep(0.002)
-    taken = time.perf_counter() - start
-    time.sleep(1)
-    return taken
 
 
 def memory_rows(fixtures):
@@ -118,9 +80,10 @@ def growth_rows(fixtures):
             done = threading.Event()
 
             def watch():
-                while not done.wait(0.05):
-                    for field, value in mount.memory().items():
-                        most[field] = max(most[field], value)
+                with contextlib.suppress(Fault, OSError, KeyError):  # it has ended, so reading fails too
+                    while not done.wait(0.05):
+                        for field, value in mount.memory().items():
+                            most[field] = max(most[field], value)
 
             watcher = threading.Thread(target=watch)
             watcher.start()

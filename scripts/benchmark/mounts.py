@@ -1,62 +1,60 @@
 """Mounts of ollamafs and of its peers, and what their daemons hold."""
 
-import contextlib
 import os
 import pathlib
+import subprocess
 import time
 
-from .machine import is_root, run
+from .machine import detach, end_process, is_root, is_running, run, within
+from .row import Fault
 
 KERNEL_READS = "the kernel reads the blobs itself"
 NOBODY = "65534"
+COMES_UP, ENDS = 300, 30  # seconds; after these it is given up
 
 
-class Mount:
-    """A mount in the background, as a user makes it; `ordinary`: by a user who is not root."""
+class Daemon:
+    """One that a command leaves at a mount point, for `with`: however that ends, nothing stays mounted."""
 
-    def __init__(self, program, store, mountpoint, ordinary=False, options=()):
-        self.program = program
+    def __init__(self, mountpoint, command, unmount):
         self.mountpoint = pathlib.Path(mountpoint)
-        self.prefix, self.options = [], [word for option in options for word in ("-o", option)]
-        self.ordinary = ordinary and is_root()
-        if self.ordinary:
-            self.prefix = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-            self.options += ["-o", "allow_other"]  # root is another
-        self.command = [program, "mount", *self.options, "--store", store, self.mountpoint]
-        self.said = ""  # who reads the blobs
+        self.command, self.unmount = command, unmount
+
+    def begin(self):
+        raise NotImplementedError
 
     def __enter__(self):
-        if self.ordinary:
-            self.mountpoint.mkdir(exist_ok=True)
-            os.chown(self.mountpoint, int(NOBODY), int(NOBODY))
-        lines = run(*self.prefix, *self.command).stderr.splitlines()
-        self.said = next(line.split(": ", 1)[1] for line in lines if "blobs" in line)
+        try:
+            with within(COMES_UP, f"mounting {self.mountpoint}"):
+                self.begin()
+        except BaseException:
+            self.end()
+            raise
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        trouble = self.end()
+        if trouble and kind is None:  # else this only follows from what is already said
+            raise Fault(trouble)
+
+    def end(self):
+        """Unmounts, by force where it must be; what was wrong then, or None."""
         pid = self.pid()
-        run(self.program, "umount", self.mountpoint)
-        while pathlib.Path(f"/proc/{pid}").exists():
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)  # it is our child if we are the first process
-            time.sleep(0.005)
+        try:
+            with within(ENDS, f"unmounting {self.mountpoint}"):
+                if not self.is_alive():
+                    raise Fault(f"{self.mountpoint} does not answer: its daemon has ended")
+                run(*self.unmount, self.mountpoint)
+                while is_running(pid):
+                    time.sleep(0.005)
+        except (Fault, OSError, subprocess.SubprocessError) as error:
+            end_process(pid)  # first: what waits for an answer of it then gets an error
+            detach(self.mountpoint)
+            return str(error)
+        return None
 
-    @property
-    def passthrough(self):
-        return self.said.startswith(KERNEL_READS)
-
-    def memory(self):
-        """What the daemon holds, in MB, by the names of /proc/PID/status."""
-        status = pathlib.Path(f"/proc/{self.pid()}/status").read_text()
-        fields = dict(line.split(":", 1) for line in status.splitlines())
-        return {
-            name: int(fields[name].split()[0]) / 1000 for name in ("VmRSS", "RssAnon", "RssFile")
-        }
-
-    def reads(self):
-        """How often the daemon read anything, a request of the kernel's too, since it began."""
-        fields = pathlib.Path(f"/proc/{self.pid()}/io").read_text().split()
-        return int(fields[fields.index("syscr:") + 1])
+    def is_alive(self):
+        return os.path.ismount(self.mountpoint)  # false too where a daemon has left its mount
 
     def pid(self):
         wanted = b"".join(os.fsencode(word) + b"\0" for word in self.command)
@@ -66,25 +64,65 @@ class Mount:
                     return int(process.name)
             except OSError:
                 pass  # it has ended
-        raise ProcessLookupError(f"no daemon at {self.mountpoint}")
+        return None
 
 
-class PeerMount:
+class Mount(Daemon):
+    """A mount in the background, as a user makes it; `ordinary`: by a user who is not root."""
+
+    def __init__(self, program, store, mountpoint, ordinary=False, options=()):
+        self.prefix, options = [], [word for option in options for word in ("-o", option)]
+        self.ordinary = ordinary and is_root()
+        if self.ordinary:
+            self.prefix = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+            options += ["-o", "allow_other"]  # root is another
+        command = [program, "mount", *options, "--store", store, mountpoint]
+        super().__init__(mountpoint, command, [program, "umount"])
+        self.said = ""  # who reads the blobs
+
+    def begin(self):
+        if self.ordinary:
+            self.mountpoint.mkdir(exist_ok=True)
+            os.chown(self.mountpoint, int(NOBODY), int(NOBODY))
+        lines = run(*self.prefix, *self.command).stderr.splitlines()
+        self.said = next((line.split(": ", 1)[-1] for line in lines if "blobs" in line), None)
+        if self.said is None:
+            raise Fault(f"`ollamafs mount` did not say who reads the blobs, but: {lines}")
+
+    @property
+    def passthrough(self):
+        return self.said.startswith(KERNEL_READS)
+
+    def memory(self):
+        """What the daemon holds, in MB, by the names of /proc/PID/status."""
+        fields = dict(line.split(":", 1) for line in self._told("status").splitlines())
+        return {
+            name: int(fields[name].split()[0]) / 1000 for name in ("VmRSS", "RssAnon", "RssFile")
+        }
+
+    def reads(self):
+        """How often the daemon read anything, a request of the kernel's too, since it began."""
+        fields = self._told("io").split()
+        return int(fields[fields.index("syscr:") + 1])
+
+    def _told(self, name):
+        """What /proc tells of the daemon."""
+        pid = self.pid()
+        if pid is None:
+            raise Fault(f"no daemon at {self.mountpoint}")
+        return pathlib.Path(f"/proc/{pid}/{name}").read_text()
+
+
+class PeerMount(Daemon):
     """What another file system's command mounts; its last argument is the mount point."""
 
     def __init__(self, *command):
-        self.command = command
-        self.mountpoint = pathlib.Path(command[-1])
+        super().__init__(command[-1], command, ["umount"] if is_root() else ["fusermount3", "-u"])
 
-    def __enter__(self):
+    def begin(self):
         self.mountpoint.mkdir(exist_ok=True)
         run(*self.command)
-        while not os.path.ismount(self.mountpoint):
+        while not self.is_alive():
+            if self.pid() is None:
+                raise Fault(f"{self.command[0]} mounted nothing, and has ended")
             time.sleep(0.005)
-        return self
-
-    def __exit__(self, *_):
-        if is_root():
-            run("umount", self.mountpoint)
-        else:
-            run("fusermount3", "-u", self.mountpoint)

@@ -17,17 +17,18 @@ def rows(fixtures):
 
 
 def piped_rows(fixtures):
-    """All in GB/s of the model, to a reader that only reads."""
+    """All in GB/s of the model, to a reader that only reads. GNU tar needs a pipe to it, because it
+    knows /dev/null and then reads nothing; an archive in the mount does not, so it is read both ways."""
     big = lambda: fixtures.big
     view = lambda: fixtures.mounted(big().store).mountpoint
 
     def rate_of(command):
         return big().size / seconds(*command) / 1e9
 
-    def archive():
+    def archive(script):
         path = big().archive(view())
         warm(big().blob, path)
-        return rate_of(shell('cat "$1" >/dev/null', path))
+        return rate_of(shell(script, path))
 
     def tar_of_files(tar):
         directory = fixtures.files_of(big())
@@ -39,15 +40,16 @@ def piped_rows(fixtures):
         warm(big().blob, big().in_directory(view()))
         return rate_of(shell(f'{tar} cf - -C "$1" . | cat >/dev/null', directory))
 
+    def row(name, tar, ours, aim=None):
+        return Row(
+            name, "GB/s", ours, f"{tar} | cat, files on disk", lambda: tar_of_files(tar), aim, tools=(tar,),
+        )
+
     for name, tar in TARS.items():
-        yield Row(
-            "cat of archive", "GB/s", archive, f"{tar} | cat, files on disk",
-            lambda tar=tar: tar_of_files(tar), ratio_of(3) if tar == "tar" else None, tools=(tar,),
-        )
-        yield Row(
-            f"{name} of model directory | cat", "GB/s", lambda tar=tar: tar_of_view(tar),
-            f"{tar} | cat, files on disk", lambda tar=tar: tar_of_files(tar), tools=(tar,),
-        )
+        yield row("cat of archive to /dev/null", tar, lambda: archive('cat "$1" >/dev/null'),
+                  ratio_of(3) if tar == "tar" else None)
+        yield row("cat of archive | cat", tar, lambda: archive('cat "$1" | cat >/dev/null'))
+        yield row(f"{name} of model directory | cat", tar, lambda tar=tar: tar_of_view(tar))
 
 
 def usual_way_rows(fixtures):

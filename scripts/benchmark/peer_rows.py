@@ -1,8 +1,9 @@
 """Rows: an archive, and a blob by the daemon, against other file systems that run in a process."""
 
 from .machine import run
+from .models import fsync_below
 from .reading import SIZES, rate, warm
-from .row import Row, ratio_of
+from .row import Fault, Row, ratio_of
 
 # The command that must be there, for each; archivemount and squashfuse read a package of the model.
 PEERS = {
@@ -31,7 +32,9 @@ def rows(fixtures):
 
     def of_peer(peer, size):
         below, mountpoint = mounted_peer(fixtures, peer)
-        shown = next(mountpoint.rglob(fixtures.big.blob.name))
+        shown = next(mountpoint.rglob(fixtures.big.blob.name), None)
+        if shown is None:
+            raise Fault(f"{peer} does not show the blob")
         warm(below, shown)
         return rate(shown, size, PARTS.get(peer))
 
@@ -58,16 +61,23 @@ def name(peer):
 
 def mounted_peer(fixtures, peer):
     """The file that it reads, and where it shows what."""
-    model, work = fixtures.big, fixtures.work
+    files, work = fixtures.files_of(fixtures.big), fixtures.work
     if peer in ("bindfs", "mergerfs"):
-        return model.blob, fixtures.peer(peer, peer, fixtures.files_of(model))
+        return fixtures.big.blob, fixtures.peer(peer, peer, files)
     if peer == "archivemount":
-        package = work / "peer.tar"
-        if not package.exists():
-            run("tar", "cf", package, "-C", fixtures.files_of(model), ".")
+        package = packed(work / "peer.tar", lambda part: ("tar", "cf", part, "-C", files, "."))
         return package, fixtures.peer(peer, "archivemount", "-o", "readonly", package)
-    package = work / "peer.squashfs"
-    if not package.exists():  # not compressed, to its favour
-        run("mksquashfs", fixtures.files_of(model), package, "-noI", "-noD", "-noF", "-noX",
-            "-no-progress")
+    not_compressed = ("-noI", "-noD", "-noF", "-noX", "-no-progress")  # to its favour
+    package = packed(work / "peer.squashfs", lambda part: ("mksquashfs", files, part, *not_compressed))
     return package, fixtures.peer(peer, "squashfuse_ll", package)
+
+
+def packed(package, command):
+    """A package that is whole or not there; on the disk, or its writing would slow its reading."""
+    if not package.exists():
+        part = package.with_suffix(".part")
+        part.unlink(missing_ok=True)  # mksquashfs would add to it
+        run(*command(part))
+        fsync_below(part)
+        part.rename(package)
+    return package

@@ -38,7 +38,7 @@ def rows(fixtures):
         temperature = "cold" if state is cold else "warm"
         return Row(
             f"{way}, {what}, {temperature}", unit, ours, "blob on disk", other,
-            AIMS.get((way, what, temperature)), root=state is cold, needs=needs.get(way), **more,
+            AIMS.get((way, what, temperature)), cold=state is cold, needs=needs.get(way), **more,
         )
 
     def sequential(size, at_once):

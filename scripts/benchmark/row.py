@@ -56,7 +56,7 @@ class Row:
     against: str  # what the other is, in words
     other: Callable[[], float]
     aim: Aim | None = None
-    root: bool = False  # only root can measure it
+    cold: bool = False  # with nothing in the caches, which only root can drop, and of a disk
     tools: tuple[str, ...] = ()  # the commands that it runs, beside those that every Debian has
     needs: Callable[[], None] | None = None  # raises Skip
     repeats: int | None = None  # at most so many, where one takes long
@@ -117,14 +117,17 @@ class Result:
 
 
 def measure(row, repeats):
-    """Measures both sides in turn, so that what else the machine does meets both alike."""
+    """Measures both sides in turn, the first of them too, so that what else the machine does, and how
+    that changes, meets both alike."""
     try:
         if row.needs:
             row.needs()
         ours, other = [], []
+        sides = [(other, row.other), (ours, row.ours)]
         for _ in range(min(repeats, row.repeats or repeats)):
-            other.append(row.other())
-            ours.append(row.ours())
+            for values, side in sides:
+                values.append(side())
+            sides.reverse()
     except Skip as skip:
         return Result(row, skipped=str(skip))
     except Exception as error:  # one row must not cost the others

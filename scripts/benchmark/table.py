@@ -1,13 +1,15 @@
-"""What is printed: a line for every row as it is measured, or one JSON object at the end."""
+"""What is shown: a line for every row as it is measured, or one JSON object at the end."""
 
 import json
+
+from .whole import write_whole
 
 NAME, VALUE, AGAINST, RATIO = 48, 19, 44, 25
 
 SETTINGS = ("quick", "repeats", "size", "small", "sparse", "models", "only")  # that JSON tells
 
-HOW = """Each row is measured in turn with what it is held against. Values are medians over repeats; the ratio
-is how many times better than that, the median over repeats with the least and the most."""
+HOW = """Each row is measured in turn with what it is held against, which of them first in turn too. Values are
+medians over repeats; the ratio is how many times better than that, the median with the least and the most."""
 
 
 def headline(machine):
@@ -50,7 +52,10 @@ class Text:
 
 
 class Json:
-    """The same as one object."""
+    """The same as one object, in a file."""
+
+    def __init__(self, path):
+        self.path = path
 
     def start(self, machine, settings):
         chosen = {name: getattr(settings, name) for name in SETTINGS}
@@ -65,7 +70,7 @@ class Json:
         self.rows.append({"group": self.title} | result.as_json())
 
     def end(self, _):
-        print(json.dumps(self.head | {"rows": self.rows}, indent=2))
+        write_whole(self.path, json.dumps(self.head | {"rows": self.rows}, indent=2) + "\n")
 
 
 def line(result):

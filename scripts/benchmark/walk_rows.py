@@ -50,7 +50,7 @@ def rows(fixtures):
         def row(when, ours, state, aim=None):
             return Row(
                 f"{name} of {count:,} models, {when}", "s", ours, "plain files",
-                functools.partial(on_disk, walk, state), aim, root=state is drop_caches, repeats=3,
+                functools.partial(on_disk, walk, state), aim, cold=state is drop_caches, repeats=3,
             )
 
         yield row("first walk", functools.partial(first, walk, lambda: None), lambda: None,
