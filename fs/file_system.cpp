@@ -121,13 +121,13 @@ void FileSystem::publish(std::shared_ptr<const Tree> tree) {
 }
 
 NodeRef FileSystem::lookup(const NodeRef& directory, std::string_view name, std::error_code& ec,
-                           pid_t tool) {
+                           const Tool& tool) {
   ec.clear();
   NodeRef node{directory.tree, directory.tree->lookup(*directory, name)};
   if (!node) {
     ec = std::make_error_code(std::errc::no_such_file_or_directory);
-    if (const Model* model = directory.tree->model(*directory))
-      guard_.missed(tool, model->view_name, name);
+    const Model* model = directory.tree->model(*directory);
+    if (model && guard_.is_watching()) guard_.missed(tool.process(), model->view_name, name);
   } else if (name != "." && name != ".." && is_broken(directory)) {
     ec = kIoError;
     return {};
@@ -178,23 +178,25 @@ void FileSystem::check_blobs(const NodeRef& manifest) {
 }
 
 // To a tool that got another version's blobs, or not all.
-bool FileSystem::is_refused(const NodeRef& manifest, pid_t tool) {
+bool FileSystem::is_refused(const NodeRef& manifest, const Tool& tool) {
   const std::string& model = manifest.tree->model(*manifest)->view_name;
-  return guard_.refuses(tool, model) || misses_.has(tool, model);
+  const pid_t process = tool.process();
+  return guard_.refuses(process, model) || misses_.has(process, model);
 }
 
-FileSystem::Listing FileSystem::list(const NodeRef& directory, bool begins, pid_t tool) noexcept {
+FileSystem::Listing FileSystem::list(const NodeRef& directory, bool begins,
+                                     const Tool& tool) noexcept {
   if (!directory->is_directory()) return Listing::none;
   if (begins) {
     retry_shortages(directory);
-    if (is_model_directory(directory))
-      misses_.forget(tool, directory.tree->model(*directory)->view_name);
+    if (is_model_directory(directory) && !misses_.is_empty())
+      misses_.forget(tool.process(), directory.tree->model(*directory)->view_name);
   }
   return is_broken(directory) ? Listing::names : Listing::whole;
 }
 
 std::unique_ptr<OpenFile> FileSystem::open_file(const NodeRef& file, std::error_code& ec,
-                                                pid_t tool) {
+                                                const Tool& tool) {
   ec.clear();
   retry_shortages(file);
   if (file->kind == NodeKind::manifest && !is_broken(file)) check_blobs(file);
@@ -211,10 +213,10 @@ std::unique_ptr<OpenFile> FileSystem::open_file(const NodeRef& file, std::error_
     use.emplace(pins_.open(file.tree->catalog(), file->source));
   }
   auto opened = std::make_unique<OpenFile>(nodes_.pin(file), std::move(content), std::move(use));
-  opened->tool = tool;
   if (file->kind == NodeKind::blob) {
-    opened->by_tool = misses_.open(tool);
-    guard_.opened(tool, file.tree->catalog().blobs()[file->source].digest);
+    opened->tool = tool.process();
+    opened->by_tool = misses_.open(opened->tool);
+    guard_.opened(opened->tool, file.tree->catalog().blobs()[file->source].digest);
   }
   opened->caching =
       file->kind == NodeKind::archive ? Caching::bypass : opened->content->enter_cache();
@@ -293,7 +295,7 @@ void FileSystem::find_fault(const OpenLayout& content, std::size_t size,
   bad_blobs_.add_unknown();
 }
 
-void FileSystem::request_failed(const NodeRef& node, pid_t tool, int error) noexcept try {
+void FileSystem::request_failed(const NodeRef& node, const Tool& tool, int error) noexcept try {
   if (is_an_answer(error)) return;
   if (node->kind == NodeKind::manifest || node->kind == NodeKind::archive) return;  // it is all
   const auto models = node.tree->catalog().models();
@@ -307,7 +309,7 @@ void FileSystem::request_failed(const NodeRef& node, pid_t tool, int error) noex
     names.push_back(&models[user].view_name);
     any_whole |= models[user].whole();
   }
-  if (misses_.add(tool, names) && any_whole) on_stale_(listings_of(*node.tree, users));
+  if (misses_.add(tool.process(), names) && any_whole) on_stale_(listings_of(*node.tree, users));
 } catch (...) {
   bad_blobs_.add_unknown();
 }

@@ -22,6 +22,7 @@
 #include "fs/misses.h"
 #include "fs/node_table.h"
 #include "fs/pins.h"
+#include "fs/tool.h"
 #include "fs/version_guard.h"
 #include "store/blob_pool.h"
 #include "store/open_layout.h"
@@ -37,7 +38,7 @@ struct OpenFile {
 
   NodeTable::Pin pin;
   std::optional<Pins::Use> use;  // of a blob
-  pid_t tool = 0;                // that opened it
+  pid_t tool = 0;                // that opened it, if it is a blob
   Misses::Use by_tool;
   Caching caching = Caching::keep;
   std::shared_ptr<const OpenLayout> content;
@@ -83,9 +84,8 @@ class FileSystem {
 
   // The entry `name` of a directory; ENOENT if it has none. EIO in a directory of a model that is
   // not whole: what its listing names cannot be had (see list()).
-  // `tool` is the thread that asks.
   [[nodiscard]] NodeRef lookup(const NodeRef& directory, std::string_view name, std::error_code& ec,
-                               pid_t tool = 0);
+                               const Tool& tool = {});
 
   // What stat(2) shows of a node.
   [[nodiscard]] static struct stat attributes(const Node& node) noexcept;
@@ -99,16 +99,16 @@ class FileSystem {
     names,  // names only, and then EIO
     whole,
   };
-  // To be called before each piece of a listing for the thread `tool`; `begins` for the first.
+  // To be called before each piece of a listing for a tool; `begins` for the first.
   // Needs no memory: there are tools, as OpenSSH's, that take a listing that fails for its end.
-  [[nodiscard]] Listing list(const NodeRef& directory, bool begins, pid_t tool = 0) noexcept;
+  [[nodiscard]] Listing list(const NodeRef& directory, bool begins, const Tool& tool = {}) noexcept;
 
-  // Opens a file for reading, for the thread `tool`. EISDIR if it is none; EIO if it is the
+  // Opens a file for reading, for a tool. EISDIR if it is none; EIO if it is the
   // manifest or the archive of a model that is not whole, if it is the manifest of a model that
   // changed while the tool was at it or of which the tool missed something, or if a blob is not
   // what the catalog saw; EMFILE, ENFILE and ENOMEM are this process's troubles.
   [[nodiscard]] std::unique_ptr<OpenFile> open_file(const NodeRef& file, std::error_code& ec,
-                                                    pid_t tool = 0);
+                                                    const Tool& tool = {});
 
   // Gathers in `out` what the file has from `offset` on, up to `size` bytes; fewer only at its end.
   // A range that cannot be had in full is an error as a whole. BlobFault::unverified: it holds a
@@ -130,10 +130,10 @@ class FileSystem {
   // finds the blobs at fault, which are bad from then on.
   void find_fault(const OpenLayout& content, std::size_t size, std::uint64_t offset) noexcept;
 
-  // To be called if a request of the thread `tool` about `node` failed with this errno. Where the
+  // To be called if a request of a tool about `node` failed with this errno. Where the
   // tool did not get what is there, it does not get the manifest either, until it lists the model's
   // directory anew or the hold is over.
-  void request_failed(const NodeRef& node, pid_t tool, int error) noexcept;
+  void request_failed(const NodeRef& node, const Tool& tool, int error) noexcept;
 
   // The extended attributes of a node (design §2). value: ENODATA if there is none of that name.
   [[nodiscard]] std::vector<std::string> attribute_names(const NodeRef& node) const;
@@ -149,7 +149,7 @@ class FileSystem {
  private:
   [[nodiscard]] bool is_broken(const NodeRef& node) const noexcept;
   void retry_shortages(const NodeRef& node) noexcept;
-  [[nodiscard]] bool is_refused(const NodeRef& manifest, pid_t tool);
+  [[nodiscard]] bool is_refused(const NodeRef& manifest, const Tool& tool);
   void check_blobs(const NodeRef& manifest);
   [[nodiscard]] std::shared_ptr<const OpenLayout> content_of(const NodeRef& file,
                                                              std::error_code& ec);

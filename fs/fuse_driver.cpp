@@ -32,9 +32,9 @@ int to_errno(const std::error_code& ec) noexcept {
   return condition.category() == std::generic_category() ? condition.value() : EIO;
 }
 
-// The thread that asks; before the reply.
-pid_t tool_of(fuse_req_t req) noexcept {
-  return fuse_req_ctx(req)->pid;
+// Who asks; before the reply.
+Tool tool_of(fuse_req_t req) noexcept {
+  return Tool::of_thread(fuse_req_ctx(req)->pid);
 }
 
 // Runs one operation, about `node` if that is not empty. `operation` either replies and returns no
@@ -279,7 +279,7 @@ std::error_code reply_range(fuse_req_t req, FileSystem& fs, OpenFile& file, std:
   // The file may be closed by another thread as soon as the reply is sent: not what it holds.
   const auto content = file.content;
   const NodeRef node = file.pin.ref();
-  const pid_t tool = tool_of(req);
+  const Tool tool = tool_of(req);
   const std::uint64_t ahead = FileSystem::ahead_of(file, bytes.size(), start);
   const auto pieces = bytes.pieces();
   // EFAULT: a page could not be had, since the disk fails there or the blob was cut short a moment

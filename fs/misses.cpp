@@ -13,6 +13,11 @@ Misses::Use Misses::open(pid_t tool) {
   return {*this, tool};
 }
 
+bool Misses::is_empty() noexcept {
+  const std::scoped_lock lock{mutex_};
+  return tools_.empty();
+}
+
 void Misses::closed(pid_t tool) noexcept {
   const std::scoped_lock lock{mutex_};
   const auto it = tools_.find(tool);

@@ -16,8 +16,8 @@ namespace ollamafs {
 // Tools go on behind what fails; they must not get the manifest. Another tool may have found out
 // meanwhile that the trouble is over (see BadBlobs), which does not give the first what it missed.
 //
-// A tool is a thread, as FUSE tells it, and a model is known by the name of its directory. Safe to
-// use from several threads.
+// A tool is a process, and a model is known by the name of its directory. Safe to use from several
+// threads.
 class Misses {
  public:
   using Clock = std::chrono::steady_clock;
@@ -47,6 +47,9 @@ class Misses {
   };
 
   [[nodiscard]] Use open(pid_t tool);
+
+  // No tool reads a blob, and none missed anything.
+  [[nodiscard]] bool is_empty() noexcept;
 
   // True if one of these was not known. Where there is no memory to remember them, every tool has
   // missed something of every model.

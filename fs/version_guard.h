@@ -21,12 +21,15 @@ namespace ollamafs {
 // model has to have opened all those that the new version added, and must not have asked for one
 // that it dropped. Who reads the manifest alone may have it.
 //
-// A tool is a thread, as FUSE tells it. Safe to use from several threads.
+// A tool is a process. Safe to use from several threads.
 class VersionGuard {
  public:
   using Clock = std::chrono::steady_clock;
 
   explicit VersionGuard(std::chrono::milliseconds hold) : hold_{hold} {}
+
+  // Whether there is such a change; without one, nothing is to be told.
+  [[nodiscard]] bool is_watching() const noexcept { return any_; }
 
   // To be called when `after` is shown instead of `before`.
   void changed(const Catalog& before, const Catalog& after);

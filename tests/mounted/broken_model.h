@@ -25,6 +25,20 @@ inline constexpr Tool kTools[] = {
     {"CpRecursive", R"(cp -r "$1" "$2/")"},
     {"CpArchive", R"(cp -a "$1" "$2/")"},
     {"Tar", R"sh(tar -c -C "$(dirname "$1")" "$(basename "$1")" | tar -x -C "$2")sh"},
+    {"ThreadForEachFile", R"sh(python3 -c 'import os, shutil, sys, threading
+source, target = sys.argv[1:]
+failed = []
+def copy(*paths):
+  try: shutil.copyfile(*paths)
+  except OSError as error: failed.append(error)
+for folder, _, names in os.walk(source, onerror=failed.append):
+  into = os.path.join(target, os.path.relpath(folder, os.path.dirname(source)))
+  os.makedirs(into, exist_ok=True)
+  for name in names:
+    thread = threading.Thread(target=copy, args=(os.path.join(folder, name), os.path.join(into, name)))
+    thread.start()
+    thread.join()
+sys.exit(bool(failed))' "$1" "$2")sh"},
     {"Scp", R"(scp -F "$3" -r "$1" target:"$2/")"},
     {"OldScp", R"(scp -O -F "$3" -r "$1" target:"$2/")"},
 };

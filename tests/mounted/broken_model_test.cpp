@@ -39,7 +39,7 @@ using ::testing::UnorderedElementsAre;
 
 constexpr const Tool& kRsync = kTools[0];
 constexpr const Tool& kCp = kTools[2];
-constexpr auto kLocalTools = std::span{kTools}.first<5>();
+constexpr auto kLocalTools = std::span{kTools}.first<6>();
 
 // ---- broken in the store ----
 

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <sys/types.h>
+
+namespace ollamafs {
+
+// Who asks for something. FUSE tells the thread; what goes on behind something that failed is the
+// whole process, and programs in Go, say, let any thread of theirs go on. The threads of the kernel
+// count as one: those of its NFS server answer whom they like.
+//
+// Most requests need not know it, so it is found out when it is asked for.
+class Tool {
+ public:
+  // A process that is known.
+  constexpr Tool(pid_t process = 0) noexcept : process_{process} {}  // NOLINT(*-explicit-*)
+
+  static constexpr Tool of_thread(pid_t thread) noexcept {
+    Tool tool;
+    tool.thread_ = thread;
+    return tool;
+  }
+
+  // Its number. Where there is no descriptor to find it out with (proc(5)), or the thread is gone,
+  // that of the thread: for a process that has no other, that is the same.
+  [[nodiscard]] pid_t process() const noexcept;
+
+ private:
+  pid_t process_ = 0;
+  pid_t thread_ = 0;
+};
+
+}  // namespace ollamafs
