@@ -103,8 +103,9 @@ FileSystem::FileSystem(const StoreDir& store, std::shared_ptr<const Tree> tree,
       nodes_{std::move(tree)},
       pool_{store, limits, verify},
       pins_{pool_, hold},
-      guard_{hold},
-      misses_{hold},
+      at_work_{hold},
+      guard_{at_work_, hold},
+      misses_{at_work_, hold},
       bad_blobs_{hold},
       on_bad_blob_{std::move(on_bad_blob)},
       on_stale_{std::move(on_stale)} {}
@@ -214,19 +215,13 @@ std::unique_ptr<OpenFile> FileSystem::open_file(const NodeRef& file, std::error_
   }
   auto opened = std::make_unique<OpenFile>(nodes_.pin(file), std::move(content), std::move(use));
   if (file->kind == NodeKind::blob) {
-    opened->tool = tool.process();
-    opened->by_tool = misses_.open(opened->tool);
-    guard_.opened(opened->tool, file.tree->catalog().blobs()[file->source].digest);
+    const pid_t process = tool.process();
+    opened->by_tool = at_work_.open(process);
+    guard_.opened(process, file.tree->catalog().blobs()[file->source].digest);
   }
   opened->caching =
       file->kind == NodeKind::archive ? Caching::bypass : opened->content->enter_cache();
   return opened;
-}
-
-void FileSystem::closed(const OpenFile& file) noexcept {
-  const NodeRef& node = file.pin.ref();
-  if (node->kind == NodeKind::blob)
-    guard_.closed(file.tool, node.tree->catalog().blobs()[node->source].digest);
 }
 
 std::shared_ptr<const OpenLayout> FileSystem::content_of(const NodeRef& file, std::error_code& ec) {

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "fs/at_work.h"
 #include "fs/bad_blobs.h"
 #include "fs/cache_notice.h"
 #include "fs/misses.h"
@@ -38,8 +39,7 @@ struct OpenFile {
 
   NodeTable::Pin pin;
   std::optional<Pins::Use> use;  // of a blob
-  pid_t tool = 0;                // that opened it, if it is a blob
-  Misses::Use by_tool;
+  AtWork::Use by_tool;           // if it is a blob
   Caching caching = Caching::keep;
   std::shared_ptr<const OpenLayout> content;
   MapWindow window;                     // on the blobs of `content`
@@ -75,9 +75,6 @@ class FileSystem {
   [[nodiscard]] static const FileIdentity& file_of(const NodeRef& blob) noexcept {
     return blob.tree->catalog().blobs()[blob->source].identity;
   }
-
-  // To be called when a file is closed.
-  void closed(const OpenFile& file) noexcept;
 
   // What an inode number stands for; empty: ESTALE.
   [[nodiscard]] NodeRef find(InodeNumber ino) const { return nodes_.find(ino); }
@@ -165,6 +162,7 @@ class FileSystem {
   NodeTable nodes_;
   BlobPool pool_;
   Pins pins_;
+  AtWork at_work_;
   VersionGuard guard_;
   Misses misses_;
   BadBlobs bad_blobs_;

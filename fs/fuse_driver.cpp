@@ -262,7 +262,6 @@ void release(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
   Driver& state = driver(req);
   OpenFile& file = handle<OpenFile>(info);
   if (file.pin.ref()->kind == NodeKind::blob) state.passthrough.release(req, ino);
-  state.file_system.closed(file);
   state.files.close(&file);
   fuse_reply_err(req, 0);
 }

@@ -3,10 +3,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstdint>
 #include <cstdio>
+#include <ctime>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "store/unique_fd.h"
@@ -16,6 +20,13 @@ namespace {
 
 constexpr pid_t kKernel = 2;  // kthreadd, whose children its threads are
 constexpr int kPath = 32;     // bytes of a path in /proc
+
+// Nothing if the file cannot be read.
+std::string_view beginning_of(const char* path, std::span<char> text) noexcept {
+  const UniqueFd file{::open(path, O_RDONLY | O_CLOEXEC)};
+  const ssize_t size = file ? ::read(file.get(), text.data(), text.size()) : -1;
+  return {text.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))};
+}
 
 // The number in a line of proc_pid_status(5), which begins with its `label`.
 std::optional<pid_t> number(std::string_view status, std::string_view label) noexcept {
@@ -36,15 +47,38 @@ bool is_of_the_kernel(pid_t thread) noexcept {
 
 }  // namespace
 
+SinceBoot since_boot() noexcept {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return std::chrono::seconds{now.tv_sec} + std::chrono::nanoseconds{now.tv_nsec};
+}
+
+// Field 22 of proc_pid_stat(5), in ticks, of which the moment's own may still be going on. What a
+// process calls itself may hold spaces and parentheses.
+bool began_after(pid_t process, SinceBoot moment) noexcept {
+  char path[kPath], text[512];
+  std::snprintf(path, sizeof path, "/proc/%d/stat", static_cast<int>(process));
+  std::string_view fields = beginning_of(path, text);
+  const auto name_end = fields.rfind(')');
+  if (name_end == std::string_view::npos) return false;
+  fields.remove_prefix(name_end + 1);
+  for (int field = 2; field < 22; ++field) {
+    const auto space = fields.find(' ');
+    if (space == std::string_view::npos) return false;
+    fields.remove_prefix(space + 1);
+  }
+  static const long ticks = ::sysconf(_SC_CLK_TCK);  // a second
+  std::uint64_t began = 0;
+  std::from_chars(fields.data(), fields.data() + fields.size(), began);
+  return began > static_cast<std::uint64_t>(moment / (SinceBoot{std::chrono::seconds{1}} / ticks));
+}
+
 pid_t Tool::process() const noexcept {
   if (thread_ == 0) return process_;
   char path[kPath];
   std::snprintf(path, sizeof path, "/proc/%d/status", static_cast<int>(thread_));
-  const UniqueFd file{::open(path, O_RDONLY | O_CLOEXEC)};
   char text[512];  // both are among the first lines; a name has 15 bytes at most
-  const ssize_t size = file ? ::read(file.get(), text, sizeof text) : -1;
-  if (size <= 0) return thread_;
-  const std::string_view status{text, static_cast<std::size_t>(size)};
+  const std::string_view status = beginning_of(path, text);
   if (number(status, "\nPPid:\t") == kKernel && is_of_the_kernel(thread_)) return kKernel;
   return number(status, "\nTgid:\t").value_or(thread_);
 }

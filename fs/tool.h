@@ -2,7 +2,16 @@
 
 #include <sys/types.h>
 
+#include <chrono>
+
 namespace ollamafs {
+
+// A time of CLOCK_BOOTTIME, by which proc(5) tells when a process began.
+using SinceBoot = std::chrono::nanoseconds;
+[[nodiscard]] SinceBoot since_boot() noexcept;
+
+// Whether a process began after that moment; false too if that cannot be found out.
+[[nodiscard]] bool began_after(pid_t process, SinceBoot moment) noexcept;
 
 // Who asks for something. FUSE tells the thread; what goes on behind something that failed is the
 // whole process, and programs in Go, say, let any thread of theirs go on. The threads of the kernel

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <iterator>
+#include <ranges>
+#include <utility>
 
 namespace ollamafs {
 namespace {
@@ -21,37 +23,40 @@ std::set<Digest> without(const std::set<Digest>& all, const std::set<Digest>& th
 }  // namespace
 
 void VersionGuard::changed(const Catalog& before, const Catalog& after) {
+  if (hold_.count() == 0) return;
   const std::scoped_lock lock{mutex_};
   forget_old();
+  Changes changes = changes_;
+  const auto now = since_boot();
+  const auto at_work = at_work_.all();
+  const auto change_of = [&](const Model& model) -> Change& {
+    Change& change = changes[model.view_name];
+    change.at = change.last = now;
+    change.before.insert(at_work.begin(), at_work.end());
+    change.blobs = blobs_of(model);
+    return change;
+  };
+  const auto came = [&](const Model& model, const std::set<Digest>& was) {
+    Change& change = change_of(model);
+    change.added.merge(without(change.blobs, was));
+    change.added = without(change.added, without(change.added, change.blobs));
+    change.dropped.merge(without(was, change.blobs));
+    change.dropped = without(change.dropped, change.blobs);
+  };
   auto old = before.models().begin();
   const auto old_end = before.models().end();
   for (const Model& model : after.models()) {
-    for (; old != old_end && old->view_name < model.view_name; ++old) went(*old);
+    for (; old != old_end && old->view_name < model.view_name; ++old) change_of(*old);
     if (old != old_end && old->view_name == model.view_name) {
       if (old->manifest->digest != model.manifest->digest) came(model, blobs_of(*old));
       ++old;
-    } else if (const auto it = changes_.find(model.view_name); it != changes_.end()) {
+    } else if (const auto it = changes.find(model.view_name); it != changes.end()) {
       came(model, std::set<Digest>{it->second.blobs});  // it went a moment ago
     }
   }
-  for (; old != old_end; ++old) went(*old);
+  for (; old != old_end; ++old) change_of(*old);
+  changes_ = std::move(changes);
   any_ = !changes_.empty();
-}
-
-void VersionGuard::went(const Model& model) {
-  Change& change = changes_[model.view_name];
-  change.blobs = blobs_of(model);
-  change.at = Clock::now();
-}
-
-void VersionGuard::came(const Model& model, const std::set<Digest>& was) {
-  Change& change = changes_[model.view_name];
-  change.blobs = blobs_of(model);
-  change.at = Clock::now();
-  change.added.merge(without(change.blobs, was));
-  change.added = without(change.added, without(change.added, change.blobs));
-  change.dropped.merge(without(was, change.blobs));
-  change.dropped = without(change.dropped, change.blobs);
 }
 
 void VersionGuard::opened(pid_t tool, const Digest& blob) {
@@ -64,21 +69,7 @@ void VersionGuard::opened(pid_t tool, const Digest& blob) {
     if (!is_shown && !change.dropped.contains(blob)) continue;
     Progress& progress = change.tools[tool];
     if (is_shown) progress.opened.insert(blob);
-    progress.open.insert(blob);
-    change.at = Clock::now();
-  }
-}
-
-void VersionGuard::closed(pid_t tool, const Digest& blob) noexcept {
-  if (!any_) return;
-  const std::scoped_lock lock{mutex_};
-  for (auto& [name, change] : changes_) {
-    const auto progress = change.tools.find(tool);
-    if (progress == change.tools.end()) continue;
-    const auto open = progress->second.open.find(blob);
-    if (open == progress->second.open.end()) continue;
-    progress->second.open.erase(open);
-    change.at = Clock::now();
+    change.last = since_boot();
   }
 }
 
@@ -99,19 +90,21 @@ bool VersionGuard::refuses(pid_t tool, const std::string& view_name) {
   if (it == changes_.end()) return false;
   const auto progress = it->second.tools.find(tool);
   if (progress == it->second.tools.end()) return false;
-  return progress->second.missed ||
-         !std::ranges::includes(progress->second.opened, it->second.added);
+  const bool goes_by_this =
+      !progress->second.missed && std::ranges::includes(progress->second.opened, it->second.added);
+  return !goes_by_this && !began_after(tool, it->second.at);
 }
 
 void VersionGuard::forget_old() {
-  const auto now = Clock::now();
-  std::erase_if(changes_, [&](const auto& entry) {
-    const Change& change = entry.second;
-    return now - change.at >= hold_ && std::ranges::all_of(change.tools, [](const auto& tool) {
-             return tool.second.open.empty();
-           });
-  });
+  const auto now = since_boot();
+  std::erase_if(changes_, [&](const auto& entry) { return is_over(entry.second, now); });
   any_ = !changes_.empty();
+}
+
+bool VersionGuard::is_over(const Change& change, SinceBoot now) const {
+  const auto is_at_work = [&](pid_t tool) { return at_work_.has(tool); };
+  return now - change.last >= hold_ && std::ranges::none_of(change.before, is_at_work) &&
+         std::ranges::none_of(change.tools | std::views::keys, is_at_work);
 }
 
 }  // namespace ollamafs

@@ -10,33 +10,32 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "fs/at_work.h"
+#include "fs/tool.h"
 #include "store/catalog.h"
 
 namespace ollamafs {
 
 // Keeps the manifest of a model that has just changed from tools that went by its old version.
 // Listing pins nothing, and the kernel lists from memory, so a tool may have the old version's
-// names when the new one comes: it would miss blobs, and still get the new manifest. For a while
-// after a change, and as long as tools that it concerns read blobs, a tool that reads blobs of the
-// model has to have opened all those that the new version added, and must not have asked for one
-// that it dropped. Who reads the manifest alone may have it.
+// names when the new one comes: it would miss blobs, and still get the new manifest. So a tool that
+// reads blobs of the model has to have opened all those that the new version added, and must not
+// have asked for one that it dropped: for a while after a change, and as long as tools are at work
+// that were so before it. Who reads the manifest alone may have it, and who was started later.
 //
-// A tool is a process. Safe to use from several threads.
+// Safe to use from several threads.
 class VersionGuard {
  public:
-  using Clock = std::chrono::steady_clock;
-
-  explicit VersionGuard(std::chrono::milliseconds hold) : hold_{hold} {}
+  VersionGuard(AtWork& at_work, std::chrono::milliseconds hold) : at_work_{at_work}, hold_{hold} {}
 
   // Whether there is such a change; without one, nothing is to be told.
   [[nodiscard]] bool is_watching() const noexcept { return any_; }
 
-  // To be called when `after` is shown instead of `before`.
+  // To be called when `after` is shown instead of `before`; if it throws, nothing has changed.
   void changed(const Catalog& before, const Catalog& after);
 
-  // A tool opened a blob; closed it.
+  // A tool opened a blob.
   void opened(pid_t tool, const Digest& blob);
-  void closed(pid_t tool, const Digest& blob) noexcept;
 
   // A tool looked for a name in the blobs/ of the model with this view name, which has none such.
   void missed(pid_t tool, const std::string& view_name, std::string_view name);
@@ -47,25 +46,28 @@ class VersionGuard {
  private:
   struct Progress {
     std::set<Digest> opened;
-    std::multiset<Digest> open;  // right now
     bool missed = false;
   };
   struct Change {
-    Clock::time_point at;      // or of what a tool last did that it concerns
+    SinceBoot at{};            // when it was shown
+    SinceBoot last{};          // when a tool last did what concerns it
+    std::set<pid_t> before;    // the tools that were at work then
     std::set<Digest> blobs;    // of the version that is shown, or that was last
     std::set<Digest> added;    // of these, those that an older one lacked
     std::set<Digest> dropped;  // of an older one, that are no more
     std::unordered_map<pid_t, Progress> tools;
   };
 
-  void went(const Model& model);
-  void came(const Model& model, const std::set<Digest>& was);
-  void forget_old();
+  using Changes = std::unordered_map<std::string, Change>;  // by view name
 
-  std::chrono::milliseconds hold_;
+  void forget_old();
+  [[nodiscard]] bool is_over(const Change& change, SinceBoot now) const;
+
+  AtWork& at_work_;
+  const std::chrono::milliseconds hold_;
   std::atomic<bool> any_ = false;  // most of the time nothing has changed
   std::mutex mutex_;
-  std::unordered_map<std::string, Change> changes_;  // by view name
+  Changes changes_;
 };
 
 }  // namespace ollamafs

@@ -193,6 +193,26 @@ TEST_F(Pinned, ModelsStayAsTheyAreUntilTheirFilesWereClosedForAWhile) {
   EXPECT_TRUE(eventually([&] { return !names_in(mount / "models").contains("some+model"); }));
 }
 
+// Rsync lists many models at first, and may come to one long after it changed.
+TEST_F(Pinned, ModelsThatChangedAreGuardedForAsLongAsToolsAreAtWork) {
+  Mount mount{store.root(), {.arguments = {"-o", "hold=1"}}};
+  const fs::path blobs = mount / "models/some+model/blobs";
+  const fs::path manifest =
+      mount / "models/some+model/manifests/registry.ollama.ai/library/some/model";
+  const auto listed = names_in(blobs);
+  ASSERT_THAT(listed, ::testing::SizeIs(first.layers.size() + 1));
+  const fs::path another = mount / "models/marker+a/blobs";
+  UniqueFd busy{::open((another / *names_in(another).begin()).c_str(), O_RDONLY | O_CLOEXEC)};
+  ASSERT_TRUE(busy);
+  make(Change::adds_a_blob, mount);
+  ::sleep(2);
+  for (const std::string& name : listed) (void)opening_fails_with(blobs / name);
+  EXPECT_EQ(opening_fails_with(manifest), EIO);
+  EXPECT_EQ(run({"cat", manifest.string()}).status, 0) << "which is no copy";
+  busy = {};
+  EXPECT_TRUE(eventually([&] { return opening_fails_with(manifest) == 0; }));
+}
+
 TEST_F(Pinned, AnArchiveThatIsOpenIsReadToItsEnd) {
   Mount mount{store.root()};
   const std::string whole = read_file(mount / "archives/some+model.tar");

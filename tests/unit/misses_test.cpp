@@ -20,7 +20,8 @@ bool add(Misses& misses, pid_t tool, const std::string& model) {
 }
 
 TEST(Misses, AreOfOneToolAndOneModel) {
-  Misses misses{1min};
+  AtWork at_work{1min};
+  Misses misses{at_work, 1min};
   EXPECT_FALSE(misses.has(7, a));
   EXPECT_TRUE(add(misses, 7, a));
   EXPECT_FALSE(add(misses, 7, a));
@@ -30,7 +31,8 @@ TEST(Misses, AreOfOneToolAndOneModel) {
 }
 
 TEST(Misses, AreForgottenWhenTheToolBeginsAnew) {
-  Misses misses{1min};
+  AtWork at_work{1min};
+  Misses misses{at_work, 1min};
   for (const pid_t tool : {7, 8}) add(misses, tool, a);
   add(misses, 7, b);
   misses.forget(7, a);
@@ -40,7 +42,8 @@ TEST(Misses, AreForgottenWhenTheToolBeginsAnew) {
 }
 
 TEST(Misses, AreForgottenWhenTheToolHasBeenIdle) {
-  Misses misses{50ms};
+  AtWork at_work{50ms};
+  Misses misses{at_work, 50ms};
   add(misses, 7, a);
   EXPECT_TRUE(misses.has(7, a));
   std::this_thread::sleep_for(60ms);
@@ -49,9 +52,10 @@ TEST(Misses, AreForgottenWhenTheToolHasBeenIdle) {
 
 // A large blob takes longer than the hold; what was missed before it is missed all the same.
 TEST(Misses, LastAsLongAsTheToolHasABlobOpen) {
-  Misses misses{50ms};
+  AtWork at_work{50ms};
+  Misses misses{at_work, 50ms};
   add(misses, 7, a);
-  std::optional<Misses::Use> use{misses.open(7)};
+  std::optional<AtWork::Use> use{at_work.open(7)};
   std::this_thread::sleep_for(60ms);
   EXPECT_TRUE(misses.has(7, a));
   use.reset();

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -71,6 +73,23 @@ TEST(Tool, IsTheKernelForAnyThreadOfIt) {
 // The children of another second process.
 TEST(Tool, IsNotTheKernelForAProcessWithAProgram) {
   EXPECT_NE(Tool::of_thread(1).process(), 2);
+}
+
+TEST(BeganAfter, TellsOfAProcessAndAMoment) {
+  EXPECT_TRUE(began_after(::getpid(), {}));
+  EXPECT_FALSE(began_after(::getpid(), since_boot()));
+  const auto before = since_boot();
+  ::usleep(20'000);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    std::ofstream{"/proc/self/comm"} << "a) b (c) d";
+    ::pause();
+  }
+  EXPECT_TRUE(began_after(child, before));
+  EXPECT_FALSE(began_after(child, since_boot()));
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  EXPECT_FALSE(began_after(child, {})) << "it is gone";
 }
 
 }  // namespace

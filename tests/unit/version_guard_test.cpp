@@ -1,11 +1,15 @@
 #include "fs/version_guard.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -65,11 +69,13 @@ class VersionGuardAfterAChange : public VersionGuardTest {
                    *version({"shared", "more", "new", "newer"}));
   }
 
-  VersionGuard guard_{kLong};
+  AtWork at_work_{kLong};
+  VersionGuard guard_{at_work_, kLong};
 };
 
 TEST_F(VersionGuardTest, RefusesNobodyWhereNothingChanged) {
-  VersionGuard guard{kLong};
+  AtWork at_work{kLong};
+  VersionGuard guard{at_work, kLong};
   const auto catalog = version({"one", "two"});
   guard.changed(*catalog, *version({"one", "two"}));
   open(guard, {"one"});
@@ -132,7 +138,8 @@ TEST_F(VersionGuardAfterAChange, RefusesNoOtherModel) {
 }
 
 TEST_F(VersionGuardTest, TakesAToolOfAVersionThatOnlyLostBlobs) {
-  VersionGuard guard{kLong};
+  AtWork at_work{kLong};
+  VersionGuard guard{at_work, kLong};
   guard.changed(*version({"shared", "old"}), *version({"shared"}));
   open(guard, {"shared"});
   EXPECT_FALSE(guard.refuses(kTool, kModel));
@@ -142,31 +149,61 @@ TEST_F(VersionGuardTest, TakesAToolOfAVersionThatOnlyLostBlobs) {
 
 // A large blob takes longer than the hold.
 TEST_F(VersionGuardTest, WatchesAToolForAsLongAsItReadsABlob) {
-  VersionGuard guard{50ms};
+  AtWork at_work{50ms};
+  VersionGuard guard{at_work, 50ms};
   guard.changed(*version({"old", "both"}), *version({"both", "new"}));
+  std::optional<AtWork::Use> use{at_work.open(kTool)};
   open(guard, {"both"});
   std::this_thread::sleep_for(60ms);
   EXPECT_TRUE(guard.refuses(kTool, kModel));
-  guard.closed(kTool, Digest::of("both"));
+  use.reset();
   EXPECT_TRUE(guard.refuses(kTool, kModel));
   std::this_thread::sleep_for(60ms);
   EXPECT_FALSE(guard.refuses(kTool, kModel));
 }
 
+// A tool that copies many models lists them at first, and may come to this one hours later.
+TEST_F(VersionGuardTest, KeepsAChangeForWhoWasAtWorkBeforeIt) {
+  AtWork at_work{50ms};
+  VersionGuard guard{at_work, 50ms};
+  std::optional<AtWork::Use> other_model{at_work.open(kTool)};
+  guard.changed(*version({"old", "both"}), *version({"both", "new"}));
+  std::this_thread::sleep_for(60ms);
+  open(guard, {"both"});
+  EXPECT_TRUE(guard.refuses(kTool, kModel));
+  other_model.reset();
+  std::this_thread::sleep_for(60ms);
+  EXPECT_FALSE(guard.refuses(kTool, kModel));
+}
+
+// What it lacks it has from an earlier copy.
+TEST_F(VersionGuardAfterAChange, TakesAToolThatWasStartedAfterIt) {
+  std::this_thread::sleep_for(20ms);  // so finely does the kernel tell when a process began
+  const pid_t later = ::fork();
+  if (later == 0) ::pause();
+  open(guard_, {"shared"}, later);
+  open(guard_, {"shared"}, ::getpid());
+  EXPECT_FALSE(guard_.refuses(later, kModel));
+  EXPECT_TRUE(guard_.refuses(::getpid(), kModel));
+  ::kill(later, SIGKILL);
+  ::waitpid(later, nullptr, 0);
+}
+
 TEST_F(VersionGuardTest, ForgetsAChangeAfterTheHold) {
   constexpr auto hold = 200ms;
-  VersionGuard guard{hold};
+  AtWork at_work{hold};
+  VersionGuard guard{at_work, hold};
   const auto before = version({"shared", "old"}), after = version({"shared", "new"});
-  const auto begun = VersionGuard::Clock::now();
+  const auto begun = AtWork::Clock::now();
   guard.changed(*before, *after);
   open(guard, {"shared"});
-  guard.closed(kTool, Digest::of("shared"));
   EXPECT_TRUE(eventually([&] { return !guard.refuses(kTool, kModel); }));
-  EXPECT_GE(VersionGuard::Clock::now() - begun, hold);
+  EXPECT_GE(AtWork::Clock::now() - begun, hold);
 }
 
 TEST_F(VersionGuardTest, RefusesNobodyWithoutAHold) {
-  VersionGuard guard{0ms};
+  AtWork at_work{0ms};
+  VersionGuard guard{at_work, 0ms};
   guard.changed(*version({"shared", "old"}), *version({"shared", "new"}));
   open(guard, {"shared"});
   miss(guard, "old");
@@ -174,7 +211,8 @@ TEST_F(VersionGuardTest, RefusesNobodyWithoutAHold) {
 }
 
 TEST_F(VersionGuardTest, TakesARemovalAndAnotherVersionForAChange) {
-  VersionGuard guard{kLong};
+  AtWork at_work{kLong};
+  VersionGuard guard{at_work, kLong};
   const auto old = version({"shared", "old"}), none = with({}), fresh = version({"shared", "new"});
   guard.changed(*old, *none);
   open(guard, {"shared"});
@@ -190,7 +228,8 @@ TEST_F(VersionGuardTest, TakesARemovalAndAnotherVersionForAChange) {
 }
 
 TEST_F(VersionGuardTest, TakesARemovalAndTheSameVersionForNone) {
-  VersionGuard guard{kLong};
+  AtWork at_work{kLong};
+  VersionGuard guard{at_work, kLong};
   const auto one = version({"shared", "own"}), none = with({});
   guard.changed(*one, *none);
   guard.changed(*none, *one);
@@ -199,14 +238,16 @@ TEST_F(VersionGuardTest, TakesARemovalAndTheSameVersionForNone) {
 }
 
 TEST_F(VersionGuardTest, TakesAModelThatIsNewForNoChange) {
-  VersionGuard guard{kLong};
+  AtWork at_work{kLong};
+  VersionGuard guard{at_work, kLong};
   guard.changed(*with({}), *version({"shared", "own"}));
   open(guard, {"shared"});
   EXPECT_FALSE(guard.refuses(kTool, kModel));
 }
 
 TEST_F(VersionGuardTest, SumsUpChangesThatFollowOneAnother) {
-  VersionGuard guard{kLong};
+  AtWork at_work{kLong};
+  VersionGuard guard{at_work, kLong};
   const auto first = version({"shared", "1"}), second = version({"shared", "1", "2"}),
              third = version({"shared", "2", "3"});
   guard.changed(*first, *second);
@@ -220,7 +261,8 @@ TEST_F(VersionGuardTest, SumsUpChangesThatFollowOneAnother) {
 }
 
 TEST_F(VersionGuardTest, TakesAnOlderVersionThatCameBackAsItIs) {
-  VersionGuard guard{kLong};
+  AtWork at_work{kLong};
+  VersionGuard guard{at_work, kLong};
   const auto first = version({"shared", "1"}), second = version({"shared", "2"});
   guard.changed(*first, *second);
   guard.changed(*second, *first);
@@ -231,7 +273,8 @@ TEST_F(VersionGuardTest, TakesAnOlderVersionThatCameBackAsItIs) {
 }
 
 TEST_F(VersionGuardTest, FindsChangesAmongManyModels) {
-  VersionGuard guard{kLong};
+  AtWork at_work{kLong};
+  VersionGuard guard{at_work, kLong};
   const auto before = with({{"0:t", {"x"}}, {"a:t", {"s", "old"}}, {"b:t", {"s"}}, {"z:t", {"x"}}});
   const auto after = with({{"a:t", {"s", "new"}}, {"b:t", {"s"}}, {"c:t", {"s", "n"}}});
   guard.changed(*before, *after);
@@ -241,7 +284,8 @@ TEST_F(VersionGuardTest, FindsChangesAmongManyModels) {
 }
 
 TEST_F(VersionGuardTest, MayBeAskedByManyThreads) {
-  VersionGuard guard{kLong};
+  AtWork at_work{kLong};
+  VersionGuard guard{at_work, kLong};
   const auto first = version({"shared", "1"}), second = version({"shared", "2"});
   std::vector<std::thread> threads;
   for (pid_t tool = 1; tool <= 4; ++tool) {

@@ -1,0 +1,48 @@
+#include "fs/at_work.h"
+
+namespace ollamafs {
+
+AtWork::Use AtWork::open(pid_t tool) {
+  const std::scoped_lock lock{mutex_};
+  forget_idle();
+  Tool& entry = tools_[tool];
+  ++entry.open;
+  entry.last = Clock::now();
+  return {*this, tool};
+}
+
+void AtWork::closed(pid_t tool) noexcept {
+  const std::scoped_lock lock{mutex_};
+  Tool& entry = tools_.find(tool)->second;
+  --entry.open;
+  entry.last = Clock::now();
+}
+
+void AtWork::tried(pid_t tool) {
+  const std::scoped_lock lock{mutex_};
+  tools_[tool].last = Clock::now();
+}
+
+bool AtWork::has(pid_t tool) noexcept {
+  const std::scoped_lock lock{mutex_};
+  forget_idle();
+  return tools_.contains(tool);
+}
+
+std::vector<pid_t> AtWork::all() {
+  const std::scoped_lock lock{mutex_};
+  forget_idle();
+  std::vector<pid_t> tools;
+  tools.reserve(tools_.size());
+  for (const auto& [tool, entry] : tools_) tools.push_back(tool);
+  return tools;
+}
+
+void AtWork::forget_idle() noexcept {
+  const auto now = Clock::now();
+  std::erase_if(tools_, [&](const auto& entry) {
+    return entry.second.open == 0 && now - entry.second.last >= hold_;
+  });
+}
+
+}  // namespace ollamafs
