@@ -2,7 +2,10 @@
 
 #include <cerrno>
 #include <new>
+#include <system_error>
 #include <utility>
+
+#include "store/read_file.h"
 
 namespace ollamafs {
 
@@ -48,6 +51,7 @@ int Passthrough::register_file(fuse_req_t request, int fd, bool& refused) {
     access_.way = Way::passthrough;
     return id;
   }
+  if (is_shortage({errno, std::generic_category()})) return kCached;  // for this inode, this time
   access_ = {Way::refused, errno};
   refused = true;
   return kCached;

@@ -30,8 +30,8 @@ struct BlobAccess {
 // passthrough, all its opens must be, by the same backing id; while it is open through the cache,
 // none may be. So the first open of an inode decides, and its last close frees the decision.
 //
-// The first refusal is the last: from then on no further inode is offered. Safe to use from several
-// threads.
+// The first refusal is the last: from then on no further inode is offered. That there is no memory
+// or no descriptor is none. Safe to use from several threads.
 class Passthrough {
  public:
   // `calls` may be nullptr: no passthrough, for the reason `without`. `on_refusal` is called once,

@@ -32,9 +32,10 @@ std::string reason(const BlobAccess& access) {
 }  // namespace
 
 std::string blob_access_note(const BlobAccess& access) {
-  if (access.way == BlobAccess::Way::passthrough || access.way == BlobAccess::Way::untried) {
+  if (access.way == BlobAccess::Way::passthrough)
     return "the kernel reads the blobs itself (passthrough)";
-  }
+  if (access.way == BlobAccess::Way::untried)
+    return "whether the kernel reads blobs itself (passthrough) is tried with the first one";
   return fmt::format("blobs are read through this program ({})", reason(access));
 }
 

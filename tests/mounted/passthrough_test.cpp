@@ -56,6 +56,13 @@ TEST_F(Passthrough, IsUsedByRootWhereTheLibraryHasIt) {
   EXPECT_THAT(mount.log(), HasSubstr(by_root()));
 }
 
+TEST_F(Passthrough, IsNotPromisedWhereThereIsNoBlobToTryItWith) {
+  const TempDir empty;
+  fs::create_directory(empty / "manifests");
+  const Mount mount{empty.path(), {.run = as_games_}};
+  EXPECT_THAT(mount.log(), HasSubstr(library_is_new() ? "is tried with the first one" : kByDaemon));
+}
+
 TEST_F(Passthrough, LeavesNoReadToTheDaemon) {
   const Mount mount{store_.root(), {.arguments = {"-d"}}};
   const std::size_t before = reads_of(mount);

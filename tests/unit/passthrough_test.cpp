@@ -135,10 +135,25 @@ TEST_F(PassthroughTest, AsksNoMoreAfterARefusalAndSaysItOnce) {
   EXPECT_THAT(kernel().used, ElementsAre(1, 0, 0, 1));
 }
 
+TEST_F(PassthroughTest, AsksAgainAfterAShortage) {
+  negotiate();
+  for (const int error : {ENOMEM, EMFILE, ENFILE}) {
+    kernel().refuses_with = error;
+    open(kInode);
+    kernel().refuses_with = 0;
+    open(kInode);      // must be as the first
+    open(kInode + 1);  // need not
+    for (const InodeNumber ino : {kInode, kInode, kInode + 1}) passthrough_.release(nullptr, ino);
+  }
+  EXPECT_THAT(kernel().used, ElementsAre(0, 0, 1, 0, 0, 2, 0, 0, 3));
+  EXPECT_THAT(refusals_, IsEmpty());
+  EXPECT_EQ(passthrough_.access().way, Way::passthrough);
+}
+
 TEST_F(PassthroughTest, KeepsEveryInodesWayToItsLastCloseAfterARefusal) {
   negotiate();
   open(kInode);
-  kernel().refuses_with = EMFILE;
+  kernel().refuses_with = ELOOP;
   open(kInode + 1);
   kernel().refuses_with = 0;
   open(kInode + 1);
