@@ -1,15 +1,16 @@
 """The command line of scripts/bench."""
 
-import argparse
 import fnmatch
 import os
 import shutil
 import sys
 
 from . import copy_rows, mount_rows, package_rows, peer_rows, read_rows, supervise, table, walk_rows
-from .fixtures import GIB, MIB, Fixtures
-from .machine import describe, is_root, missing, open_fuse_to_everybody
+from .fixtures import GIB, Fixtures
+from .machine import describe, is_root, missing, open_fuse_to_everybody, why_never_cold
+from .options import parse
 from .row import Result, measure
+from .whole import print_whole, write_whole
 
 GROUPS = {
     "Reading": read_rows.rows,
@@ -20,33 +21,7 @@ GROUPS = {
     "Mounting and memory": mount_rows.rows,
 }
 
-DESCRIPTION = """Measures a release build against the disk, the usual tools and other file systems,
-and prints one table. Installs what it lacks. As root it measures more: cold caches, passthrough."""
-
-
-def parse(arguments):
-    parser = argparse.ArgumentParser(prog="scripts/bench", description=DESCRIPTION)
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    parser.add_argument("--list", action="store_true", help="print the rows' names and aims, and end")
-    parser.add_argument("--only", metavar="PATTERN", action="append", default=[],
-                        help="only rows that --list prints with this in them; * and ? as in a shell")
-    parser.add_argument("--quick", action="store_true",
-                        help="small, once, nothing installed: shows that it runs")
-    parser.add_argument("--repeats", type=int, metavar="N", help="default: 5; slow rows take fewer")
-    parser.add_argument("--size", type=float, metavar="GIB", help="the model's size, default: 2")
-    parser.add_argument("--models", type=int, nargs="+", metavar="N",
-                        help="sizes of stores, default: 10 1000 10000")
-    parser.add_argument("--dir", default="/var/tmp", help="where on a disk; default: /var/tmp")
-    parser.add_argument("--inside", metavar="DIR", help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    quick = options.quick
-    options.repeats = options.repeats or (1 if quick else 5)
-    options.size = int(options.size * GIB) if options.size else (64 * MIB if quick else 2 * GIB)
-    options.models = options.models or ([10, 200] if quick else [10, 1000, 10000])
-    options.small = min(options.size, 16 * MIB if quick else 256 * MIB)
-    options.sparse = GIB if quick else 40 * GIB
-    options.random_reads = 2000 if quick else 20000
-    return options
+RESULT = "result.json"  # in the work directory, for who supervises
 
 
 def chosen(rows, patterns):
@@ -61,9 +36,9 @@ def groups_of(fixtures, patterns):
     return {title: rows for title, rows in groups.items() if rows}
 
 
-def measured(row, repeats):
-    if row.root and not is_root():
-        return Result(row, skipped="needs root, to drop the caches")
+def measured(row, repeats, never_cold):
+    if row.cold and never_cold:
+        return Result(row, skipped=never_cold)
     lacking = missing(row.tools)
     if lacking:
         return Result(row, skipped=f"not installed: {', '.join(lacking)}")
@@ -76,20 +51,34 @@ def run(options):
     fixtures = Fixtures(options.inside, options)
     if is_root():
         open_fuse_to_everybody(fixtures.work)
-    printer = table.Json() if options.json else table.Text()
+    printer = table.Json(fixtures.work / RESULT) if options.json else table.Text()
     printer.start(describe(fixtures.program), options)
+    never_cold = why_never_cold(fixtures.work)
     results = []
     try:
         for title, rows in groups_of(fixtures, options.only).items():
             printer.group(title)
             for row in rows:
-                results.append(measured(row, options.repeats))
+                results.append(measured(row, options.repeats, never_cold))
                 printer.row(results[-1])
             fixtures.unmount_all()
     finally:
         fixtures.unmount_all()
     printer.end(results)
-    return 1 if any(result.failed for result in results) else 0
+    return 1 if fixtures.troubled or any(result.failed for result in results) else 0
+
+
+def supervised(options, arguments):
+    """What runs around: a place that is removed again, and JSON only when all of it is there."""
+    inner = supervise.InnerRun()
+    with supervise.place(options.dir) as work:
+        status = inner.wait_in(work, arguments)
+        result = work / RESULT
+        if result.exists() and options.json == "-":
+            print_whole(result.read_text())
+        elif result.exists():
+            write_whole(options.json, result.read_text())
+        return status
 
 
 def main(arguments):
@@ -103,11 +92,10 @@ def main(arguments):
         for row in (row for rows in groups.values() for row in rows):
             print(row.title + (f": {row.aim}" if row.aim else ""))
         return 0
-    supervise.build()
-    if not options.quick:
-        supervise.install(sorted({tool for rows in groups.values() for row in rows for tool in row.tools}))
     needed = 5 * options.size + 3 * GIB
     if shutil.disk_usage(options.dir).free < needed:
         sys.exit(f"bench: {options.dir} has less than {needed / GIB:.0f} GiB free; see --dir and --size")
-    with supervise.place(options.dir) as work:
-        return supervise.run_inside(work, arguments)
+    supervise.build()
+    if not options.quick:
+        supervise.install(sorted({tool for rows in groups.values() for row in rows for tool in row.tools}))
+    return supervised(options, arguments)

@@ -22,6 +22,7 @@ class Fixtures:
         self.program = self.work / "ollamafs"
         self.make_store = self.work / "make-store"
         self._mounted = {}  # what stays until `unmount_all`
+        self.troubled = False  # one of these did not end well
 
     def say(self, text):
         print(f"bench: {text}", file=sys.stderr, flush=True)
@@ -104,6 +105,7 @@ class Fixtures:
     def _unmount(self, place):
         trouble = self._mounted.pop(place).end()
         if trouble:
+            self.troubled = True
             self.say(trouble)
 
     def unmount_all(self):

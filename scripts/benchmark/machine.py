@@ -1,15 +1,13 @@
-"""The machine: what it is, dropping its caches, running commands on it and ending them."""
+"""The machine: what it is, dropping its caches, and running commands on it."""
 
-import contextlib
 import os
 import pathlib
 import platform
 import shutil
-import signal
 import subprocess
 import time
 
-from .row import Fault, Skip
+from .row import Skip
 
 GIB = 1 << 30
 IN_MEMORY = ("tmpfs", "ramfs")  # as `stat -f` calls them
@@ -44,7 +42,7 @@ def why_never_cold(directory):
         return "needs root, to drop the caches"
     kind = run("stat", "-f", "-c", "%T", directory, stdout=subprocess.PIPE).stdout.strip()
     if kind in IN_MEMORY:
-        return f"never cold: the work directory is on {kind}, whose files are memory; see --dir"
+        return f"the work directory is on {kind}, which is never cold; see --dir"
     return None
 
 
@@ -77,50 +75,6 @@ def seconds(*command):
 def shell(script, *arguments):
     """A command: the script with $1, $2 ...; it fails where any part of a pipe does."""
     return ("bash", "-euc", f"set -o pipefail; {script}", "bench", *arguments)
-
-
-@contextlib.contextmanager
-def within(limit, what):
-    """Raises where it takes more seconds. A timer, because a wait with a limit of its own looks only
-    now and then, which would count in what is measured. Not one within another."""
-    def late(*_):
-        raise Fault(f"{what} took longer than {limit} s")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, limit)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def is_running(pid):
-    """Whether a process has not ended, reaped or not; None has."""
-    if pid is None:
-        return False
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)  # it is our child if we are the first process
-    try:
-        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in "ZX"
-
-
-def end_process(pid):
-    """Kills it, if it runs, and waits, but not for ever: a disk may hold it."""
-    end = time.monotonic() + 10
-    while is_running(pid) and time.monotonic() < end:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        time.sleep(0.005)
-
-
-def detach(mountpoint):
-    """What is mounted there, if anything is, goes out of sight, whoever has it open."""
-    command = ["umount", "-l"] if is_root() else ["fusermount3", "-uz"]
-    subprocess.run([*command, mountpoint], check=False, capture_output=True)
 
 
 def open_fuse_to_everybody(work):

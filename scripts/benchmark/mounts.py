@@ -5,8 +5,9 @@ import pathlib
 import subprocess
 import time
 
-from .machine import detach, end_process, is_root, is_running, run, within
-from .row import Fault
+from .machine import is_root, run
+from .processes import answers, detach, end_process, is_running, within
+from .row import Fault, Skip
 
 KERNEL_READS = "the kernel reads the blobs itself"
 NOBODY = "65534"
@@ -32,10 +33,10 @@ class Daemon:
             raise
         return self
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, kind, error, _):
         trouble = self.end()
-        if trouble and kind is None:  # else this only follows from what is already said
-            raise Fault(trouble)
+        if trouble and kind is not Skip:
+            raise Fault(f"{kind.__name__}: {error}; then {trouble}" if kind else trouble)
 
     def end(self):
         """Unmounts, by force where it must be; what was wrong then, or None."""
@@ -43,7 +44,7 @@ class Daemon:
         try:
             with within(ENDS, f"unmounting {self.mountpoint}"):
                 if not self.is_alive():
-                    raise Fault(f"{self.mountpoint} does not answer: its daemon has ended")
+                    raise Fault(f"{self.mountpoint} does not answer any more")
                 run(*self.unmount, self.mountpoint)
                 while is_running(pid):
                     time.sleep(0.005)
@@ -54,7 +55,7 @@ class Daemon:
         return None
 
     def is_alive(self):
-        return os.path.ismount(self.mountpoint)  # false too where a daemon has left its mount
+        return answers(self.mountpoint)
 
     def pid(self):
         wanted = b"".join(os.fsencode(word) + b"\0" for word in self.command)

@@ -10,7 +10,8 @@ import sys
 import tempfile
 import time
 
-from .machine import detach, is_root, missing
+from .machine import is_root, missing
+from .processes import detach
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = TOP / "build" / "release"
@@ -58,7 +59,7 @@ def place(parent):
         remove(work)
 
 
-class Run:
+class InnerRun:
     """What runs inside. Signals end it, never this program, which must clean up whatever else arrives."""
 
     def __init__(self):
@@ -77,7 +78,7 @@ class Run:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
 
-    def inside(self, work, arguments):
+    def wait_in(self, work, arguments):
         """Runs the script again; as root in namespaces of its own, with which mounts and daemons end."""
         command = [sys.executable, "-B", "-m", "benchmark", *arguments, "--inside", work]
         if is_root():

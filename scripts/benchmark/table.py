@@ -8,8 +8,8 @@ NAME, VALUE, AGAINST, RATIO = 48, 19, 44, 25
 
 SETTINGS = ("quick", "repeats", "size", "small", "sparse", "models", "only")  # that JSON tells
 
-HOW = """Each row is measured in turn with what it is held against, which of them first in turn too. Values are
-medians over repeats; the ratio is how many times better than that, the median with the least and the most."""
+HOW = """Each row is measured in turn with what it is held against, and each of them first in turn. Values are
+medians over repeats; the ratio is how many times better, the median with the least and the most of them."""
 
 
 def headline(machine):
