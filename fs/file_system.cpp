@@ -146,6 +146,7 @@ struct stat FileSystem::attributes(const Node& node) noexcept {
   st.st_size = static_cast<off_t>(node.size);
   st.st_blocks = static_cast<blkcnt_t>((node.size + 511) / 512);
   st.st_mtim.tv_sec = st.st_ctim.tv_sec = st.st_atim.tv_sec = node.mtime;
+  st.st_ctim.tv_nsec = node.change;
   return st;
 }
 

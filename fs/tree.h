@@ -36,12 +36,13 @@ struct Node {
   gid_t gid = 0;
   std::uint32_t nlink = 0;        // directory entries that lead here
   std::uint64_t size = 0;         // bytes; 0 for directories
-  std::int64_t mtime = 0;         // seconds; ctime and atime are the same
+  std::int64_t mtime = 0;         // seconds; ctime and atime are the same, but for `change`
   std::uint32_t model = kNone;    // what it belongs to: index into Catalog::models()
   std::uint32_t source = kNone;   // a blob's index into Catalog::blobs(); a text's in the tree
   std::uint32_t parent = kNone;   // of a directory: node index
   std::uint32_t first_entry = 0;  // of a directory: where its entries begin
   std::uint32_t entries = 0;      // and how many there are
+  std::uint32_t change = 0;       // nanoseconds of ctime, see TreeBuilder::date_groups
 
   [[nodiscard]] bool is_directory() const noexcept { return kind == NodeKind::directory; }
 };

@@ -152,14 +152,22 @@ void TreeBuilder::assign_cookies(const Tree* previous) {
 }
 
 // A group is made before what it leads to, so going backwards every entry has its time already.
+// What comes or goes may be older than what stays, so the time does not tell that there was a
+// change. But NFS knows by mtime and ctime alone (RFC 8881, section 5.8.1.4) when what it keeps of
+// a directory is outdated. So ctime has a number in its nanoseconds that is another for other
+// entries: like all that is shown, a function of what the store holds.
 void TreeBuilder::date_groups() {
   for (auto index = static_cast<NodeIndex>(tree_->nodes_.size()); index-- > 0;) {
     if (!group_paths_.contains(index)) continue;
     Node& group = tree_->nodes_[index];
     group.mtime = content_time(Digest{});
+    std::uint64_t all = 0;
     for (const Dentry& entry : tree_->entries(group)) {
-      group.mtime = std::max(group.mtime, tree_->node(entry.node).mtime);
+      const Node& node = tree_->node(entry.node);
+      group.mtime = std::max(group.mtime, node.mtime);
+      all = (all ^ inode_hash(entry.name) ^ node.ino) * 0x100000001b3;
     }
+    group.change = static_cast<std::uint32_t>((all >> 16) % 1'000'000'000);
   }
 }
 

@@ -157,12 +157,31 @@ TEST_F(Attributes, AllThreeTimesAreOneEvenSecond) {
   write_sample_models(store);
   const Mount mount{store.root()};
   for (const auto& [path, st] : walk(mount.path())) {
-    for (const timespec& time : {st.st_mtim, st.st_ctim, st.st_atim}) {
+    for (const timespec& time : {st.st_mtim, st.st_ctim, st.st_atim})
       EXPECT_EQ(time.tv_sec, st.st_mtim.tv_sec) << path;
-      EXPECT_EQ(time.tv_nsec, 0) << path;
-    }
     EXPECT_EQ(st.st_mtim.tv_sec % 2, 0) << path;
+    EXPECT_EQ(st.st_mtim.tv_nsec, 0) << path;
+    EXPECT_EQ(st.st_atim.tv_nsec, 0) << path;
+    if (!S_ISDIR(st.st_mode)) {
+      EXPECT_EQ(st.st_ctim.tv_nsec, 0) << path;
+    }
   }
+}
+
+// By which NFS finds out that its listing is outdated.
+TEST_F(Attributes, TheChangeTimeOfAFolderIsAFunctionOfItsEntries) {
+  write_two_relatives();
+  const Mount mount{store.root()};
+  const auto change_time = [&] {
+    const struct stat st = stat_of(mount / "models");
+    return std::pair{st.st_ctim.tv_sec, st.st_ctim.tv_nsec};
+  };
+  const auto before = change_time();
+  store.v1("between:a", first);  // with the date of what is there
+  ASSERT_TRUE(eventually([&] { return fs::exists(mount / "models/between+a"); }));
+  EXPECT_NE(change_time(), before);
+  fs::remove(store.v1_path(*ModelName::parse("between:a")));
+  EXPECT_TRUE(eventually([&] { return change_time() == before; }));
 }
 
 TEST_F(Attributes, TheTimeOfABlobIsAFunctionOfItsDigest) {
