@@ -5,17 +5,17 @@ namespace ollamafs {
 AtWork::Use AtWork::open(pid_t tool) {
   const std::scoped_lock lock{mutex_};
   forget_idle();
-  Tool& entry = tools_[tool];
-  ++entry.open;
-  entry.last = Clock::now();
+  Work& work = tools_[tool];
+  ++work.open;
+  work.last = Clock::now();
   return {*this, tool};
 }
 
 void AtWork::closed(pid_t tool) noexcept {
   const std::scoped_lock lock{mutex_};
-  Tool& entry = tools_.find(tool)->second;
-  --entry.open;
-  entry.last = Clock::now();
+  Work& work = tools_.find(tool)->second;
+  --work.open;
+  work.last = Clock::now();
 }
 
 void AtWork::tried(pid_t tool) {

@@ -34,6 +34,7 @@ class AtWork {
     ~Use() {
       if (tools_) tools_->closed(tool_);
     }
+    [[nodiscard]] pid_t tool() const noexcept { return tool_; }
 
    private:
     AtWork* tools_ = nullptr;
@@ -50,7 +51,7 @@ class AtWork {
   [[nodiscard]] std::vector<pid_t> all();
 
  private:
-  struct Tool {
+  struct Work {
     unsigned open = 0;
     Clock::time_point last{};  // when it last opened or closed a blob, or tried to
   };
@@ -60,7 +61,7 @@ class AtWork {
 
   const std::chrono::milliseconds hold_;
   std::mutex mutex_;
-  std::map<pid_t, Tool> tools_;
+  std::map<pid_t, Work> tools_;
 };
 
 }  // namespace ollamafs

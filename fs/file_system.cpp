@@ -128,7 +128,8 @@ NodeRef FileSystem::lookup(const NodeRef& directory, std::string_view name, std:
   if (!node) {
     ec = std::make_error_code(std::errc::no_such_file_or_directory);
     const Model* model = directory.tree->model(*directory);
-    if (model && guard_.is_watching()) guard_.missed(tool.process(), model->view_name, name);
+    if (model && guard_.is_watching() && guard_.missed(tool.process(), model->view_name, name))
+      tell_of_beginning(directory);
   } else if (name != "." && name != ".." && is_broken(directory)) {
     ec = kIoError;
     return {};
@@ -186,13 +187,22 @@ bool FileSystem::is_refused(const NodeRef& manifest, const Tool& tool) {
   return guard_.refuses(process, model) || misses_.has(process, model);
 }
 
+// Who lists the model anew from now on is seen to: the kernel must not do so from its memory.
+void FileSystem::tell_of_beginning(const NodeRef& node) {
+  on_stale_(listings_of(*node.tree, std::span{&node->model, 1}));
+}
+
 FileSystem::Listing FileSystem::list(const NodeRef& directory, bool begins,
                                      const Tool& tool) noexcept {
   if (!directory->is_directory()) return Listing::none;
   if (begins) {
     retry_shortages(directory);
-    if (is_model_directory(directory) && !misses_.is_empty())
-      misses_.forget(tool.process(), directory.tree->model(*directory)->view_name);
+    if (is_model_directory(directory) && (guard_.is_watching() || !misses_.is_empty())) {
+      const std::string& model = directory.tree->model(*directory)->view_name;
+      const pid_t process = tool.process();
+      misses_.forget(process, model);
+      guard_.begins(process, model);
+    }
   }
   return is_broken(directory) ? Listing::names : Listing::whole;
 }
@@ -204,8 +214,11 @@ std::unique_ptr<OpenFile> FileSystem::open_file(const NodeRef& file, std::error_
   if (file->kind == NodeKind::manifest && !is_broken(file)) check_blobs(file);
   if (file->is_directory()) {
     ec = std::make_error_code(std::errc::is_a_directory);
-  } else if (is_broken(file) || (file->kind == NodeKind::manifest && is_refused(file, tool))) {
+  } else if (is_broken(file)) {
     ec = kIoError;
+  } else if (file->kind == NodeKind::manifest && is_refused(file, tool)) {
+    ec = kIoError;
+    tell_of_beginning(file);
   }
   if (ec) return nullptr;
   auto content = content_of(file, ec);

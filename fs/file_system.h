@@ -129,7 +129,7 @@ class FileSystem {
 
   // To be called if a request of a tool about `node` failed with this errno. Where the
   // tool did not get what is there, it does not get the manifest either, until it lists the model's
-  // directory anew or the hold is over.
+  // directory anew or is not at work any more.
   void request_failed(const NodeRef& node, const Tool& tool, int error) noexcept;
 
   // The extended attributes of a node (design §2). value: ENODATA if there is none of that name.
@@ -147,6 +147,7 @@ class FileSystem {
   [[nodiscard]] bool is_broken(const NodeRef& node) const noexcept;
   void retry_shortages(const NodeRef& node) noexcept;
   [[nodiscard]] bool is_refused(const NodeRef& manifest, const Tool& tool);
+  void tell_of_beginning(const NodeRef& node);
   void check_blobs(const NodeRef& manifest);
   [[nodiscard]] std::shared_ptr<const OpenLayout> content_of(const NodeRef& file,
                                                              std::error_code& ec);

@@ -278,7 +278,7 @@ std::error_code reply_range(fuse_req_t req, FileSystem& fs, OpenFile& file, std:
   // The file may be closed by another thread as soon as the reply is sent: not what it holds.
   const auto content = file.content;
   const NodeRef node = file.pin.ref();
-  const Tool tool = tool_of(req);
+  const Tool tool{file.by_tool.tool()};
   const std::uint64_t ahead = FileSystem::ahead_of(file, bytes.size(), start);
   const auto pieces = bytes.pieces();
   // EFAULT: a page could not be had, since the disk fails there or the blob was cut short a moment

@@ -6,6 +6,7 @@ namespace ollamafs {
 
 bool Misses::is_empty() noexcept {
   const std::scoped_lock lock{mutex_};
+  forget_idle();
   return missed_.empty();
 }
 

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cstdint>
 #include <cstdio>
@@ -38,11 +37,29 @@ std::optional<pid_t> number(std::string_view status, std::string_view label) noe
   return end == status.data() ? std::nullopt : std::optional{value};
 }
 
-// It runs no program. In a container the second process may be any.
+// A field of proc_pid_stat(5) behind the name, in which there may be spaces and parentheses; 0 if
+// it cannot be read.
+std::uint64_t stat_field(pid_t thread, int wanted) noexcept {
+  char path[kPath], text[512];
+  std::snprintf(path, sizeof path, "/proc/%d/stat", static_cast<int>(thread));
+  std::string_view fields = beginning_of(path, text);
+  const auto name_end = fields.rfind(')');
+  if (name_end == std::string_view::npos) return 0;
+  fields.remove_prefix(name_end + 1);
+  for (int field = 2; field < wanted; ++field) {
+    const auto space = fields.find(' ');
+    if (space == std::string_view::npos) return 0;
+    fields.remove_prefix(space + 1);
+  }
+  std::uint64_t value = 0;
+  std::from_chars(fields.data(), fields.data() + fields.size(), value);
+  return value;
+}
+
+// In a container any process may be the second.
 bool is_of_the_kernel(pid_t thread) noexcept {
-  char path[kPath], target[1];
-  std::snprintf(path, sizeof path, "/proc/%d/exe", static_cast<int>(thread));
-  return ::readlink(path, target, sizeof target) < 0 && errno == ENOENT;
+  constexpr std::uint64_t flag = 0x00200000;  // PF_KTHREAD, include/linux/sched.h
+  return (stat_field(thread, 9) & flag) != 0;
 }
 
 }  // namespace
@@ -53,23 +70,10 @@ SinceBoot since_boot() noexcept {
   return std::chrono::seconds{now.tv_sec} + std::chrono::nanoseconds{now.tv_nsec};
 }
 
-// Field 22 of proc_pid_stat(5), in ticks, of which the moment's own may still be going on. What a
-// process calls itself may hold spaces and parentheses.
+// In ticks, of which the moment's own may still be going on.
 bool began_after(pid_t process, SinceBoot moment) noexcept {
-  char path[kPath], text[512];
-  std::snprintf(path, sizeof path, "/proc/%d/stat", static_cast<int>(process));
-  std::string_view fields = beginning_of(path, text);
-  const auto name_end = fields.rfind(')');
-  if (name_end == std::string_view::npos) return false;
-  fields.remove_prefix(name_end + 1);
-  for (int field = 2; field < 22; ++field) {
-    const auto space = fields.find(' ');
-    if (space == std::string_view::npos) return false;
-    fields.remove_prefix(space + 1);
-  }
   static const long ticks = ::sysconf(_SC_CLK_TCK);  // a second
-  std::uint64_t began = 0;
-  std::from_chars(fields.data(), fields.data() + fields.size(), began);
+  const std::uint64_t began = stat_field(process, 22);
   return began > static_cast<std::uint64_t>(moment / (SinceBoot{std::chrono::seconds{1}} / ticks));
 }
 

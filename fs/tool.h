@@ -20,8 +20,8 @@ using SinceBoot = std::chrono::nanoseconds;
 // Most requests need not know it, so it is found out when it is asked for.
 class Tool {
  public:
-  // A process that is known.
-  constexpr Tool(pid_t process = 0) noexcept : process_{process} {}  // NOLINT(*-explicit-*)
+  constexpr Tool() = default;
+  constexpr explicit Tool(pid_t process) noexcept : process_{process} {}
 
   static constexpr Tool of_thread(pid_t thread) noexcept {
     Tool tool;
@@ -29,8 +29,9 @@ class Tool {
     return tool;
   }
 
-  // Its number. Where there is no descriptor to find it out with (proc(5)), or the thread is gone,
-  // that of the thread: for a process that has no other, that is the same.
+  // Its number. Where it cannot be found out, for want of a descriptor, or because proc(5) hides it
+  // (hidepid=), or because the thread is gone, that of the thread: for a process that has no other,
+  // that is the same. What this process's namespace does not have is 0, and one tool.
   [[nodiscard]] pid_t process() const noexcept;
 
  private:

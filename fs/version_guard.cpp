@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <ranges>
 #include <utility>
 
 namespace ollamafs {
@@ -27,11 +26,13 @@ void VersionGuard::changed(const Catalog& before, const Catalog& after) {
   const std::scoped_lock lock{mutex_};
   forget_old();
   Changes changes = changes_;
-  const auto now = since_boot();
+  const auto at = since_boot();
+  const auto now = Clock::now();
   const auto at_work = at_work_.all();
   const auto change_of = [&](const Model& model) -> Change& {
     Change& change = changes[model.view_name];
-    change.at = change.last = now;
+    change.at = at;
+    change.shown = change.last = now;
     change.before.insert(at_work.begin(), at_work.end());
     change.blobs = blobs_of(model);
     return change;
@@ -63,23 +64,33 @@ void VersionGuard::opened(pid_t tool, const Digest& blob) {
   if (!any_) return;
   const std::scoped_lock lock{mutex_};
   forget_old();
+  const auto now = Clock::now();
   for (auto& [name, change] : changes_) {
     const bool is_shown = change.blobs.contains(blob);
     // One that was dropped it found before the change, or in another model.
     if (!is_shown && !change.dropped.contains(blob)) continue;
+    // Later it concerns only those that have been at work all the time.
+    const bool is_late = now - change.shown >= hold_;
+    if (is_late && !change.before.contains(tool) && !change.tools.contains(tool)) continue;
     Progress& progress = change.tools[tool];
     if (is_shown) progress.opened.insert(blob);
-    change.last = since_boot();
+    change.last = now;
   }
 }
 
-void VersionGuard::missed(pid_t tool, const std::string& view_name, std::string_view name) {
-  if (!any_) return;
+bool VersionGuard::missed(pid_t tool, const std::string& view_name, std::string_view name) {
+  if (!any_) return false;
   const auto digest = Digest::parse(name);
   const std::scoped_lock lock{mutex_};
   const auto it = changes_.find(view_name);
-  if (digest && it != changes_.end() && it->second.dropped.contains(*digest))
-    it->second.tools[tool].missed = true;
+  if (!digest || it == changes_.end() || !it->second.dropped.contains(*digest)) return false;
+  return !std::exchange(it->second.tools[tool].missed, true);
+}
+
+void VersionGuard::begins(pid_t tool, const std::string& view_name) noexcept {
+  const std::scoped_lock lock{mutex_};
+  const auto it = changes_.find(view_name);
+  if (it != changes_.end()) it->second.tools.erase(tool);
 }
 
 bool VersionGuard::refuses(pid_t tool, const std::string& view_name) {
@@ -88,23 +99,34 @@ bool VersionGuard::refuses(pid_t tool, const std::string& view_name) {
   forget_old();
   const auto it = changes_.find(view_name);
   if (it == changes_.end()) return false;
-  const auto progress = it->second.tools.find(tool);
-  if (progress == it->second.tools.end()) return false;
-  const bool goes_by_this =
-      !progress->second.missed && std::ranges::includes(progress->second.opened, it->second.added);
-  return !goes_by_this && !began_after(tool, it->second.at);
+  const Change& change = it->second;
+  const auto progress = change.tools.find(tool);
+  if (progress == change.tools.end()) return false;
+  if (progress->second.missed) return true;
+  if (std::ranges::includes(progress->second.opened, change.added)) return false;
+  // The kernel, which is told after the change, may list the old version for a moment.
+  constexpr std::chrono::seconds moment{1};
+  return !began_after(tool, change.at + moment);
 }
 
 void VersionGuard::forget_old() {
-  const auto now = since_boot();
-  std::erase_if(changes_, [&](const auto& entry) { return is_over(entry.second, now); });
+  const auto now = Clock::now();
+  const auto all = at_work_.all();
+  const std::set<pid_t> at_work{all.begin(), all.end()};
+  for (auto& [name, change] : changes_) forget_resting(change, now, at_work);
+  std::erase_if(changes_, [&](const auto& entry) {
+    const Change& change = entry.second;
+    return now - change.last >= hold_ && change.before.empty() && change.tools.empty();
+  });
   any_ = !changes_.empty();
 }
 
-bool VersionGuard::is_over(const Change& change, SinceBoot now) const {
-  const auto is_at_work = [&](pid_t tool) { return at_work_.has(tool); };
-  return now - change.last >= hold_ && std::ranges::none_of(change.before, is_at_work) &&
-         std::ranges::none_of(change.tools | std::views::keys, is_at_work);
+// Who has rested has come to its end, or begins anew; its number may be another's later.
+void VersionGuard::forget_resting(Change& change, Clock::time_point now,
+                                  const std::set<pid_t>& at_work) const {
+  std::erase_if(change.before, [&](pid_t tool) { return !at_work.contains(tool); });
+  if (now - change.last < hold_) return;
+  std::erase_if(change.tools, [&](const auto& tool) { return !at_work.contains(tool.first); });
 }
 
 }  // namespace ollamafs

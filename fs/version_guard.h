@@ -20,12 +20,15 @@ namespace ollamafs {
 // Listing pins nothing, and the kernel lists from memory, so a tool may have the old version's
 // names when the new one comes: it would miss blobs, and still get the new manifest. So a tool that
 // reads blobs of the model has to have opened all those that the new version added, and must not
-// have asked for one that it dropped: for a while after a change, and as long as tools are at work
-// that were so before it. Who reads the manifest alone may have it, and who was started later.
+// have asked for one that it dropped, unless it lists the model anew: for a while after a change,
+// and for tools that are at work since before it as long as they are. Who reads the manifest alone
+// may have it; who was started later may have what it lacks from an earlier copy.
 //
 // Safe to use from several threads.
 class VersionGuard {
  public:
+  using Clock = AtWork::Clock;
+
   VersionGuard(AtWork& at_work, std::chrono::milliseconds hold) : at_work_{at_work}, hold_{hold} {}
 
   // Whether there is such a change; without one, nothing is to be told.
@@ -38,7 +41,11 @@ class VersionGuard {
   void opened(pid_t tool, const Digest& blob);
 
   // A tool looked for a name in the blobs/ of the model with this view name, which has none such.
-  void missed(pid_t tool, const std::string& view_name, std::string_view name);
+  // True if it will not get the manifest any more, unless it begins anew.
+  bool missed(pid_t tool, const std::string& view_name, std::string_view name);
+
+  // A tool lists the model's directory.
+  void begins(pid_t tool, const std::string& view_name) noexcept;
 
   // Whether a tool must not have that model's manifest.
   [[nodiscard]] bool refuses(pid_t tool, const std::string& view_name);
@@ -50,8 +57,9 @@ class VersionGuard {
   };
   struct Change {
     SinceBoot at{};            // when it was shown
-    SinceBoot last{};          // when a tool last did what concerns it
-    std::set<pid_t> before;    // the tools that were at work then
+    Clock::time_point shown;   // the same
+    Clock::time_point last;    // when a tool last did what concerns it
+    std::set<pid_t> before;    // the tools that have been at work since before it
     std::set<Digest> blobs;    // of the version that is shown, or that was last
     std::set<Digest> added;    // of these, those that an older one lacked
     std::set<Digest> dropped;  // of an older one, that are no more
@@ -61,7 +69,7 @@ class VersionGuard {
   using Changes = std::unordered_map<std::string, Change>;  // by view name
 
   void forget_old();
-  [[nodiscard]] bool is_over(const Change& change, SinceBoot now) const;
+  void forget_resting(Change& change, Clock::time_point now, const std::set<pid_t>& at_work) const;
 
   AtWork& at_work_;
   const std::chrono::milliseconds hold_;

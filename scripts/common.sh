@@ -47,9 +47,10 @@ fixed_addresses() {
   ! setarch -R true 2>/dev/null || echo setarch -R
 }
 
-# What the newest Clang of this Debian has in its packages' and programs' names: -16, or nothing.
-# Debian 12's own clang 14 does not know all of C++20.
+# What follows "clang" in the names of the packages and programs of the Clang to be used: -16, or
+# nothing. Debian 12's own clang 14 does not know all of C++20; later ones do.
 clang_version() {
+  [ -n "$(apt-cache --quiet=2 search --names-only '^clang$')" ] || as_root apt-get update -qq >&2
   [ -z "$(apt-cache --quiet=2 search --names-only '^clang-16$')" ] || echo -16
 }
 
@@ -67,7 +68,9 @@ build() {
       clang=$(clang_version)
       install_missing "clang$clang" "libclang-rt$clang-dev"
       set -- "$@" -DCMAKE_CXX_COMPILER="clang++$clang"
-      grep -qs '^CMAKE_CXX_COMPILER:.*clang' "$top/build/$preset/CMakeCache.txt" || set -- --fresh "$@"
+      # CMake itself would forget the preset's options with another compiler, the sanitizers too.
+      grep -qs "^CMAKE_CXX_COMPILER:.*/clang++$clang\$" "$top/build/$preset/CMakeCache.txt" ||
+        set -- --fresh "$@"
       ;;
   esac
   # Found again in another clone of the tree too.

@@ -217,7 +217,8 @@ MappedRange OpenBlob::map(std::size_t size, std::uint64_t offset,
 }
 
 // In pieces: of each the kernel reads no more than the disk's read_ahead_kb or its max_sectors_kb,
-// and 128 KiB is what both have at the least (force_page_cache_ra in mm/readahead.c).
+// whichever is more; the first is 128 KiB unless somebody set it (force_page_cache_ra in
+// mm/readahead.c).
 void OpenBlob::prefetch(std::uint64_t offset, std::uint64_t size) const noexcept {
   constexpr std::uint64_t piece = 128u << 10;
   for (std::uint64_t at = 0; fd_ && at < size; at += piece) {

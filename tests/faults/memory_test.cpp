@@ -89,7 +89,7 @@ class Memory : public ::testing::Test {
     } catch (const std::bad_alloc&) {
       ec = std::make_error_code(std::errc::not_enough_memory);
     }
-    if (ec) view.request_failed(node, 0, ec.default_error_condition().value());
+    if (ec) view.request_failed(node, Tool{}, ec.default_error_condition().value());
     return ec ? 1 : 0;
   }
 

@@ -193,6 +193,20 @@ TEST_F(Pinned, ModelsStayAsTheyAreUntilTheirFilesWereClosedForAWhile) {
   EXPECT_TRUE(eventually([&] { return !names_in(mount / "models").contains("some+model"); }));
 }
 
+// A program that lives long, as a file manager, tries again.
+TEST_F(Pinned, AToolThatIsRefusedGetsTheNewVersionWhenItBeginsAnew) {
+  Mount mount{store.root()};
+  const fs::path model = mount / "models/some+model";
+  const fs::path manifest = model / "manifests/registry.ollama.ai/library/some/model";
+  const auto listed = names_in(model / "blobs");
+  make(Change::is_another, mount);
+  for (const std::string& name : listed) (void)opening_fails_with(model / "blobs" / name);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(opening_fails_with(manifest), EIO);
+  const StepwiseCopy copy{model};
+  EXPECT_FALSE(copy.failed());
+  EXPECT_EQ(copy.fault(), "");
+}
+
 // Rsync lists many models at first, and may come to one long after it changed.
 TEST_F(Pinned, ModelsThatChangedAreGuardedForAsLongAsToolsAreAtWork) {
   Mount mount{store.root(), {.arguments = {"-o", "hold=1"}}};

@@ -94,8 +94,8 @@ TEST_F(Faults, LeaveEveryCopyWholeOrFailedAndTheDaemonAlive) {
   faulty_.plan->clear();
   EXPECT_EQ(crew.fault(), "");
   ASSERT_FALSE(mount().daemon().ended()) << mount().log();
-  EXPECT_GT(injected_, 10u);
-  EXPECT_GT(failed_, 10u);
+  EXPECT_GT(injected_, 0u);
+  EXPECT_GT(failed_, 0u);
   RecordProperty("faults", std::to_string(injected_));
   RecordProperty("whole copies", std::to_string(whole_));
   RecordProperty("failed copies", std::to_string(failed_));

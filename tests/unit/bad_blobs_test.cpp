@@ -412,7 +412,7 @@ TEST_F(BadBlobsShown, AreSoForAsLongAsAShortageOfDescriptorsLasts) {
 
 // Another tool finds out that the shortage is over. That gives the first none of what it missed.
 TEST_F(BadBlobsShown, KeepTheManifestsFromTheToolThatMissedThem) {
-  constexpr pid_t first = 7, second = 8;
+  constexpr Tool first{7}, second{8};
   show({}, 1min);
   {
     const FewDescriptors shortage{0};
@@ -433,7 +433,7 @@ TEST_F(BadBlobsShown, KeepTheManifestsFromTheToolThatMissedThem) {
 
 // Mended while a tool is at the model that was broken when it began.
 TEST_F(BadBlobsShown, KeepTheManifestFromTheToolThatBeganWhenTheModelWasBroken) {
-  constexpr pid_t tool = 7;
+  constexpr Tool tool{7};
   const std::string bytes = read_file(weights_file());
   fs::remove(weights_file());
   show({}, 1min);
@@ -442,7 +442,7 @@ TEST_F(BadBlobsShown, KeepTheManifestFromTheToolThatBeganWhenTheModelWasBroken) 
   write_file(weights_file(), bytes);
   fs_->publish(build_tree(Catalog::read(dir_), {}, {"/view", store_.root()}, fs_->current().get()));
   EXPECT_EQ(fs_->open_file(at(manifest_of("one")), ec_, tool), nullptr);
-  EXPECT_NE(fs_->open_file(at(manifest_of("one")), ec_, tool + 1), nullptr);
+  EXPECT_NE(fs_->open_file(at(manifest_of("one")), ec_, Tool{8}), nullptr);
 }
 
 TEST_F(BadBlobsShown, AreSoByAShortageAtTheReadToo) {

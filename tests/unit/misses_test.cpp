@@ -42,25 +42,25 @@ TEST(Misses, AreForgottenWhenTheToolBeginsAnew) {
 }
 
 TEST(Misses, AreForgottenWhenTheToolHasBeenIdle) {
-  AtWork at_work{50ms};
-  Misses misses{at_work, 50ms};
+  AtWork at_work{500ms};
+  Misses misses{at_work, 500ms};
   add(misses, 7, a);
   EXPECT_TRUE(misses.has(7, a));
-  std::this_thread::sleep_for(60ms);
+  std::this_thread::sleep_for(600ms);
   EXPECT_FALSE(misses.has(7, a));
 }
 
 // A large blob takes longer than the hold; what was missed before it is missed all the same.
 TEST(Misses, LastAsLongAsTheToolHasABlobOpen) {
-  AtWork at_work{50ms};
-  Misses misses{at_work, 50ms};
+  AtWork at_work{500ms};
+  Misses misses{at_work, 500ms};
   add(misses, 7, a);
   std::optional<AtWork::Use> use{at_work.open(7)};
-  std::this_thread::sleep_for(60ms);
+  std::this_thread::sleep_for(600ms);
   EXPECT_TRUE(misses.has(7, a));
   use.reset();
   EXPECT_TRUE(misses.has(7, a));
-  std::this_thread::sleep_for(60ms);
+  std::this_thread::sleep_for(600ms);
   EXPECT_FALSE(misses.has(7, a));
 }
 

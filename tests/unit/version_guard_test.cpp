@@ -1,11 +1,9 @@
 #include "fs/version_guard.h"
 
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
-#include <csignal>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -149,44 +147,78 @@ TEST_F(VersionGuardTest, TakesAToolOfAVersionThatOnlyLostBlobs) {
 
 // A large blob takes longer than the hold.
 TEST_F(VersionGuardTest, WatchesAToolForAsLongAsItReadsABlob) {
-  AtWork at_work{50ms};
-  VersionGuard guard{at_work, 50ms};
+  AtWork at_work{500ms};
+  VersionGuard guard{at_work, 500ms};
   guard.changed(*version({"old", "both"}), *version({"both", "new"}));
   std::optional<AtWork::Use> use{at_work.open(kTool)};
   open(guard, {"both"});
-  std::this_thread::sleep_for(60ms);
+  std::this_thread::sleep_for(600ms);
   EXPECT_TRUE(guard.refuses(kTool, kModel));
   use.reset();
   EXPECT_TRUE(guard.refuses(kTool, kModel));
-  std::this_thread::sleep_for(60ms);
+  std::this_thread::sleep_for(600ms);
   EXPECT_FALSE(guard.refuses(kTool, kModel));
 }
 
 // A tool that copies many models lists them at first, and may come to this one hours later.
 TEST_F(VersionGuardTest, KeepsAChangeForWhoWasAtWorkBeforeIt) {
-  AtWork at_work{50ms};
-  VersionGuard guard{at_work, 50ms};
+  AtWork at_work{500ms};
+  VersionGuard guard{at_work, 500ms};
   std::optional<AtWork::Use> other_model{at_work.open(kTool)};
   guard.changed(*version({"old", "both"}), *version({"both", "new"}));
-  std::this_thread::sleep_for(60ms);
+  std::this_thread::sleep_for(600ms);
   open(guard, {"both"});
   EXPECT_TRUE(guard.refuses(kTool, kModel));
   other_model.reset();
-  std::this_thread::sleep_for(60ms);
+  std::this_thread::sleep_for(600ms);
   EXPECT_FALSE(guard.refuses(kTool, kModel));
 }
 
-// What it lacks it has from an earlier copy.
-TEST_F(VersionGuardAfterAChange, TakesAToolThatWasStartedAfterIt) {
-  std::this_thread::sleep_for(20ms);  // so finely does the kernel tell when a process began
-  const pid_t later = ::fork();
-  if (later == 0) ::pause();
-  open(guard_, {"shared"}, later);
-  open(guard_, {"shared"}, ::getpid());
-  EXPECT_FALSE(guard_.refuses(later, kModel));
+// What it lacks it has from an earlier copy. But it may have listed what the kernel had still in
+// memory; and who asks for what is no more goes by an old list.
+TEST_F(VersionGuardAfterAChange, TakesAToolThatWasStartedAMomentAfterIt) {
+  const Background soon{{"sleep", "inf"}};
+  std::this_thread::sleep_for(1'050ms);
+  const Background later{{"sleep", "inf"}};
+  for (const pid_t tool : {::getpid(), soon.pid(), later.pid()}) open(guard_, {"shared"}, tool);
   EXPECT_TRUE(guard_.refuses(::getpid(), kModel));
-  ::kill(later, SIGKILL);
-  ::waitpid(later, nullptr, 0);
+  EXPECT_TRUE(guard_.refuses(soon.pid(), kModel));
+  EXPECT_FALSE(guard_.refuses(later.pid(), kModel));
+  miss(guard_, "old", later.pid());
+  EXPECT_TRUE(guard_.refuses(later.pid(), kModel));
+}
+
+TEST_F(VersionGuardAfterAChange, TakesAToolThatBeginsAnew) {
+  open(guard_, {"shared"});
+  miss(guard_, "old");
+  guard_.begins(kOther, kModel);
+  guard_.begins(kTool, "b+t");
+  EXPECT_TRUE(guard_.refuses(kTool, kModel));
+  guard_.begins(kTool, kModel);
+  EXPECT_FALSE(guard_.refuses(kTool, kModel));
+  open(guard_, {"shared"});
+  EXPECT_TRUE(guard_.refuses(kTool, kModel)) << "it has to open the new ones again";
+}
+
+TEST_F(VersionGuardAfterAChange, TellsOnceWhoWillBeRefused) {
+  EXPECT_FALSE(guard_.missed(kTool, kModel, Digest::of("never there").blob_name()));
+  EXPECT_TRUE(guard_.missed(kTool, kModel, Digest::of("old").blob_name()));
+  EXPECT_FALSE(guard_.missed(kTool, kModel, Digest::of("old").blob_name()));
+}
+
+// Who was not at work before it, and comes after the hold, has not listed it before the change.
+TEST_F(VersionGuardTest, ConcernsOnlyWhoWasThereWhenItIsKept) {
+  AtWork at_work{500ms};
+  VersionGuard guard{at_work, 500ms};
+  const AtWork::Use use{at_work.open(kTool)}, of_other{at_work.open(kOther)};
+  guard.changed(*version({"old", "both"}), *version({"both", "new"}));
+  const pid_t third = ::getpid();
+  const AtWork::Use of_third{at_work.open(third)};
+  std::this_thread::sleep_for(600ms);
+  open(guard, {"both"}, third);
+  EXPECT_FALSE(guard.refuses(third, kModel));
+  open(guard, {"both"}, kOther);
+  EXPECT_TRUE(guard.refuses(kOther, kModel));
 }
 
 TEST_F(VersionGuardTest, ForgetsAChangeAfterTheHold) {
@@ -328,12 +360,12 @@ TEST_F(VersionGuardTest, StandsInFrontOfTheManifestInTheView) {
   const auto manifest = at("models/a+t/manifests/registry.ollama.ai/library/a/t");
   const auto open = [&](const NodeRef& node, pid_t tool) {
     std::error_code ec;
-    (void)view.open_file(node, ec, tool);
+    (void)view.open_file(node, ec, Tool{tool});
     return ec;
   };
   const auto blob = [&](const std::string& content, pid_t tool) {
     std::error_code ec;
-    const NodeRef node = view.lookup(blobs, Digest::of(content).blob_name(), ec, tool);
+    const NodeRef node = view.lookup(blobs, Digest::of(content).blob_name(), ec, Tool{tool});
     return ec ? ec : open(node, tool);
   };
   EXPECT_FALSE(open(manifest, 1));
