@@ -22,6 +22,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
+#ifdef OLLAMAFS_SANITIZED
+constexpr unsigned kLeastFaults = 0,
+                   kLeastFailures = 0;  // it comes to a few copies in a few seconds
+#else
+constexpr unsigned kLeastFaults = 100, kLeastFailures = 10;
+#endif
+
 class Faults : public ::testing::Test {
  protected:
   std::string copy_directory(Random& random) {
@@ -94,8 +101,8 @@ TEST_F(Faults, LeaveEveryCopyWholeOrFailedAndTheDaemonAlive) {
   faulty_.plan->clear();
   EXPECT_EQ(crew.fault(), "");
   ASSERT_FALSE(mount().daemon().ended()) << mount().log();
-  EXPECT_GT(injected_, 0u);
-  EXPECT_GT(failed_, 0u);
+  EXPECT_GT(injected_, kLeastFaults);
+  EXPECT_GT(failed_, kLeastFailures);
   RecordProperty("faults", std::to_string(injected_));
   RecordProperty("whole copies", std::to_string(whole_));
   RecordProperty("failed copies", std::to_string(failed_));
