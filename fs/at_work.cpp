@@ -29,12 +29,11 @@ bool AtWork::has(pid_t tool) noexcept {
   return tools_.contains(tool);
 }
 
-std::vector<pid_t> AtWork::all() {
+std::set<pid_t> AtWork::all() {
   const std::scoped_lock lock{mutex_};
   forget_idle();
-  std::vector<pid_t> tools;
-  tools.reserve(tools_.size());
-  for (const auto& [tool, entry] : tools_) tools.push_back(tool);
+  std::set<pid_t> tools;
+  for (const auto& [tool, work] : tools_) tools.insert(tools.end(), tool);
   return tools;
 }
 

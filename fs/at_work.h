@@ -5,8 +5,8 @@
 #include <chrono>
 #include <map>
 #include <mutex>
+#include <set>
 #include <utility>
-#include <vector>
 
 namespace ollamafs {
 
@@ -48,7 +48,7 @@ class AtWork {
   void tried(pid_t tool);
 
   [[nodiscard]] bool has(pid_t tool) noexcept;
-  [[nodiscard]] std::vector<pid_t> all();
+  [[nodiscard]] std::set<pid_t> all();
 
  private:
   struct Work {

@@ -111,8 +111,7 @@ bool VersionGuard::refuses(pid_t tool, const std::string& view_name) {
 
 void VersionGuard::forget_old() {
   const auto now = Clock::now();
-  const auto all = at_work_.all();
-  const std::set<pid_t> at_work{all.begin(), all.end()};
+  const auto at_work = at_work_.all();
   for (auto& [name, change] : changes_) forget_resting(change, now, at_work);
   std::erase_if(changes_, [&](const auto& entry) {
     const Change& change = entry.second;

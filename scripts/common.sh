@@ -54,6 +54,10 @@ clang_version() {
   [ -z "$(apt-cache --quiet=2 search --names-only '^clang-16$')" ] || echo -16
 }
 
+die_for_build_dir() {
+  die "$(id -un) cannot write $top/build; if a build by sudo made it: sudo chown -R $(id -un) $top/build"
+}
+
 # build PRESET TARGETS [cmake option...]: configures and builds, quietly unless it fails. Builds with
 # sanitizers are Clang's: it is twice as quick with them as GCC, and warns of other things.
 build() {
@@ -62,7 +66,7 @@ build() {
   shift 2
   log=$top/build/$preset.log
   { mkdir -p "$top/build/$preset" && touch "$log" && [ -w "$top/build/$preset" ]; } 2>/dev/null ||
-    die "$(id -un) cannot write $top/build; if a build by sudo made it: sudo chown -R $(id -un) $top/build"
+    die_for_build_dir
   case $preset in
     asan | tsan | fuzz)
       clang=$(clang_version)
