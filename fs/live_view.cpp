@@ -104,7 +104,8 @@ std::optional<LiveView::Clock::time_point> LiveView::next_reading() const {
   if (owes_reading_) return last_reading_ + kRetry;
   if (scanner_.is_unsettled()) return last_reading_ + kReadAgain;
   const StoreWatch* const watch = scanner_.watch();
-  if (watch && !watch->failure() && !options_.always_poll) return std::nullopt;
+  const bool sees_changes = watch && !watch->failure() && !options_.always_poll;
+  if (sees_changes && !scanner_.is_provisional()) return std::nullopt;
   return last_reading_ +
          std::max<Clock::duration>(options_.poll, kReadingsPerPause * reading_took_);
 }
@@ -136,7 +137,7 @@ bool LiveView::store_has_changed() {
 void LiveView::read_store() {
   const auto begin = Clock::now();
   try_to([&] {
-    auto now = scanner_.scan();
+    auto now = Catalog::keep_unread(scanner_.scan(), *scanned_);
     const bool is_same = *now == *scanned_;
     if (!is_same) {
       calls_.changed(*scanned_, *now);

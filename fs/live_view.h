@@ -21,8 +21,8 @@ class LiveView {
   using Duration = std::chrono::milliseconds;
 
   struct Options {
-    // How often to look where changes cannot be seen; a store that takes long to read is looked at
-    // less often.
+    // How often to look where changes cannot be seen, or after the disk has failed; a store that
+    // takes long to read is looked at less often.
     Duration poll{2000};
     bool always_poll = false;
     // After a change, how long nothing more must change before the store is read, and how long at

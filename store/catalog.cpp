@@ -4,6 +4,8 @@
 #include <numeric>
 #include <tuple>
 
+#include "store/read_file.h"
+
 namespace ollamafs {
 namespace {
 
@@ -22,6 +24,11 @@ bool Model::operator==(const Model& other) const noexcept {
 
 bool Catalog::operator==(const Catalog& other) const noexcept {
   return models_ == other.models_ && blobs_ == other.blobs_ && problems_ == other.problems_;
+}
+
+bool Catalog::is_provisional() const noexcept {
+  return !unread_.empty() ||
+         std::ranges::any_of(blobs_, [](const Blob& blob) { return is_disk_failure(blob.error); });
 }
 
 std::shared_ptr<const Catalog> Catalog::empty() {

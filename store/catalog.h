@@ -64,12 +64,25 @@ class Catalog {
                                                            const Catalog& before,
                                                            std::span<const std::uint32_t> kept);
 
+  // `now`, but with the models of `before` at or below what of `now` is unread(), unless `now` has
+  // found them elsewhere.
+  [[nodiscard]] static std::shared_ptr<const Catalog> keep_unread(
+      std::shared_ptr<const Catalog> now, const Catalog& before);
+
   // Whether both show the same.
   [[nodiscard]] bool operator==(const Catalog& other) const noexcept;
 
   [[nodiscard]] std::span<const Model> models() const noexcept { return models_; }  // by view_name
   [[nodiscard]] std::span<const Blob> blobs() const noexcept { return blobs_; }     // by digest
   [[nodiscard]] std::span<const Problem> problems() const noexcept { return problems_; }  // by path
+
+  // Folders and tags, relative to the store, that could not be read because the disk failed
+  // (is_disk_failure): whether there are models is not known.
+  [[nodiscard]] std::span<const std::string> unread() const noexcept { return unread_; }
+
+  // Whether reading the store again may find another although nothing changes in it: the disk
+  // failed, here or at a blob.
+  [[nodiscard]] bool is_provisional() const noexcept;
 
   // The index of a blob, if some model names it.
   [[nodiscard]] std::optional<std::uint32_t> blob_index(const Digest& digest) const noexcept;
@@ -88,6 +101,7 @@ class Catalog {
   std::vector<Model> models_;
   std::vector<Blob> blobs_;
   std::vector<Problem> problems_;
+  std::vector<std::string> unread_;
   std::vector<std::uint32_t> users_;        // of all blobs, one after the other
   std::vector<std::uint32_t> users_start_;  // where each blob's begin; one more at the end
 };

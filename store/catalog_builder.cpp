@@ -50,6 +50,7 @@ class CatalogBuilder {
       refuse_unlistable(tree_folder(tree));
       TagListing listing = list_tags(store_, tree, on_directory_, reader_.limits());
       std::ranges::move(listing.problems, std::back_inserter(out_->problems_));
+      std::ranges::move(listing.unread, std::back_inserter(out_->unread_));
       if (tree == TreeKind::v2) v2_unlisted_ = std::move(listing.unlisted);
       for (Tag& tag : listing.tags) {
         Tags& tags = by_name[tag.name.logical_name()];
@@ -94,6 +95,14 @@ class CatalogBuilder {
   }
 
   void add_models(Tags& tags) {
+    const auto failures = reader_.disk_failures() + doubts_;
+    add_chosen(tags);
+    if (reader_.disk_failures() + doubts_ == failures) return;
+    if (tags.v2) out_->unread_.push_back(tags.v2->path);
+    for (const Tag& tag : tags.v1) out_->unread_.push_back(tag.path);
+  }
+
+  void add_chosen(const Tags& tags) {
     // The v1 tree is asked only where v2 has nothing, or nothing but a dangling symlink (§3.2).
     if (tags.v2) {
       TagResult result = reader_.read(*tags.v2);
@@ -157,6 +166,7 @@ class CatalogBuilder {
   [[nodiscard]] bool is_complete(const StoredManifest& manifest) {
     return manifest.faults.empty() && std::ranges::all_of(manifest.blobs, [&](const BlobRef& ref) {
              const Blob& blob = out_->blobs_[blob_index(ref.digest)];
+             doubts_ += is_disk_failure(blob.error);
              return blob.good() && blob.identity.size == ref.size;
            });
   }
@@ -234,6 +244,7 @@ class CatalogBuilder {
   std::shared_ptr<Catalog> out_{new Catalog};
   std::unordered_map<Digest, std::uint32_t> blob_indexes_;
   std::vector<std::string> v2_unlisted_;  // folders
+  std::size_t doubts_ = 0;  // which child a list means, because the disk failed at a blob
   std::string first_followed_;
   std::size_t followed_links_ = 0;
 };

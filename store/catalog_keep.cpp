@@ -43,6 +43,7 @@ std::shared_ptr<const Catalog> Catalog::keep(const Catalog& now, const Catalog& 
 
   std::shared_ptr<Catalog> out{new Catalog};
   out->problems_ = now.problems_;
+  out->unread_ = now.unread_;
   // What is kept needs its blobs as it had them, unless they are there still.
   for (const Placed& model : placed) {
     for (const std::uint32_t index : model.model->blobs) {
@@ -67,6 +68,25 @@ std::shared_ptr<const Catalog> Catalog::keep(const Catalog& now, const Catalog& 
   }
   out->index_users();
   return out;
+}
+
+std::shared_ptr<const Catalog> Catalog::keep_unread(std::shared_ptr<const Catalog> now,
+                                                    const Catalog& before) {
+  std::vector<std::uint32_t> kept;
+  const auto is_unread = [&](const std::string& path) {
+    return std::ranges::any_of(now->unread_, [&](const std::string& unread) {
+      return path == unread || path.starts_with(unread + "/");
+    });
+  };
+  const auto has_whole = [&](const Model& model) {
+    const auto it = std::ranges::lower_bound(now->models_, model.view_name, {}, &Model::view_name);
+    return it != now->models_.end() && it->name == model.name && it->whole();
+  };
+  for (std::uint32_t i = 0; i < before.models_.size(); ++i) {
+    const Model& model = before.models_[i];
+    if (is_unread(model.tag_path) && !has_whole(model)) kept.push_back(i);
+  }
+  return kept.empty() ? now : keep(*now, before, kept);
 }
 
 }  // namespace ollamafs

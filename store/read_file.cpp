@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
 
 #include "store/file_identity.h"
 
@@ -60,6 +62,13 @@ bool is_shortage(const std::error_code& ec) noexcept {
 void refuse_shortage(const StoreDir& store, const std::string& relative,
                      const std::error_code& ec) {
   if (is_shortage(ec)) throw std::system_error{ec, (store.path() / relative).string()};
+}
+
+// All but what tells of the file itself: an error nobody thought of is not taken for a fact.
+bool is_disk_failure(const std::error_code& ec) noexcept {
+  constexpr int kFacts[] = {ENOENT, ENOTDIR, EISDIR, EACCES, EPERM,
+                            ELOOP,  EXDEV,   EINVAL, EFBIG,  ENAMETOOLONG};
+  return ec && !is_shortage(ec) && std::ranges::find(kFacts, ec.value()) == std::end(kFacts);
 }
 
 std::string open_failure(const std::error_code& ec) {

@@ -42,6 +42,11 @@ struct FileIdentity;
 // must not be taken for a smaller one.
 void refuse_shortage(const StoreDir& store, const std::string& relative, const std::error_code& ec);
 
+// Whether a call failed in a way that says nothing about what the store holds, as for an error of
+// the disk or of the server behind it: what there is is unknown, and may be had again without any
+// change.
+[[nodiscard]] bool is_disk_failure(const std::error_code& ec) noexcept;
+
 // Why a file of the store could not be had, going on from its name: "is missing".
 [[nodiscard]] std::string open_failure(const std::error_code& ec);
 

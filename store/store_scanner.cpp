@@ -44,6 +44,7 @@ std::shared_ptr<const Catalog> StoreScanner::scan() {
     });
   }
   if (watch_) watch_->end();
+  is_provisional_ = catalog->is_provisional();
   return catalog;
 }
 

@@ -24,6 +24,9 @@ class StoreScanner {
   // Whether the last scan should be repeated soon, because something was being written.
   [[nodiscard]] bool is_unsettled() const noexcept { return reader_.has_pending(); }
 
+  // Whether a later scan may find another store although nothing changes in it: the disk failed.
+  [[nodiscard]] bool is_provisional() const noexcept { return is_provisional_; }
+
   // Null without `watch`.
   [[nodiscard]] StoreWatch* watch() noexcept { return watch_.get(); }
 
@@ -33,6 +36,7 @@ class StoreScanner {
 
   StoreDir& store_;
   TagReader reader_;
+  bool is_provisional_ = false;
   std::unique_ptr<StoreWatch> watch_;
 };
 

@@ -75,7 +75,7 @@ TagResult TagReader::read(const Tag& tag) {
   const StoreDir::Opened entry = store_.resolve_entry(tag.path, ec);
   struct stat st {};
   if (!ec && store_.calls().fstat(entry.fd.get(), st) != 0) ec = {errno, std::generic_category()};
-  refuse_shortage(store_, tag.path, ec);
+  judge(tag.path, ec);
   if (ec) return TagFailure{{}, open_failure(ec)};
 
   if (!S_ISLNK(st.st_mode)) return read_plain(tag);
@@ -87,14 +87,14 @@ TagResult TagReader::read(const Tag& tag) {
 TagResult TagReader::read_link(const Tag& tag, int link_fd) {
   std::error_code ec;
   const auto digest = blob_behind(store_.calls(), link_fd, ec);
-  refuse_shortage(store_, tag.path, ec);
+  judge(tag.path, ec);
   if (ec) return TagFailure{{}, open_failure(ec)};
   if (!digest) {
     if (tag.tree == TreeKind::v1) return read_plain(tag);
     return TagFailure{{}, "is a symlink to something that is not a manifest blob"};
   }
   const StoreDir::Opened reached = store_.resolve(tag.path, ec);
-  refuse_shortage(store_, tag.path, ec);
+  judge(tag.path, ec);
   if (ec == std::errc::no_such_file_or_directory) {
     return TagFailure{digest, fmt::format("manifest blob {} is missing", digest->blob_name()),
                       true};
@@ -104,7 +104,7 @@ TagResult TagReader::read_link(const Tag& tag, int link_fd) {
   if (!ec && are_one_file(store_.calls(), reached.fd.get(), own.fd.get(), ec)) {
     return read_blob(*digest);
   }
-  refuse_shortage(store_, digest->blob_path(), ec);
+  judge(digest->blob_path(), ec);
   if (ec && ec != std::errc::no_such_file_or_directory) return TagFailure{{}, open_failure(ec)};
   return TagFailure{{}, "is a symlink to a blob that is not this store's"};
 }
@@ -117,8 +117,15 @@ TagResult TagReader::read_blob(const Digest& digest) {
   return read_manifest(digest.blob_path(), &digest);
 }
 
+// Throws if it is this process that is at fault; counts what the disk is.
+void TagReader::judge(const std::string& path, const std::error_code& ec) {
+  refuse_shortage(store_, path, ec);
+  if (is_disk_failure(ec)) ++disk_failures_;
+}
+
 void TagReader::begin() {
   has_pending_ = false;
+  disk_failures_ = 0;
   bytes_ = 0;
   for (auto& [path, known] : known_) known.used = false;
 }
@@ -153,7 +160,7 @@ TagResult TagReader::read_manifest(const std::string& path, const Digest* digest
   if (!ec)
     content =
         read_file(store_, file, kMaxManifestBytes, known ? &it->second.identity : nullptr, ec);
-  refuse_shortage(store_, path, ec);
+  judge(path, ec);
   if (!ec && known && it->second.identity == FileIdentity::of(content.st)) {
     return use(it->second);
   }

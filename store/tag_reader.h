@@ -66,6 +66,9 @@ class TagReader {
   // True if since begin() a file was not taken for what it is, because it is being written.
   [[nodiscard]] bool has_pending() const noexcept { return has_pending_; }
 
+  // How often since begin() something could not be read because the disk failed (is_disk_failure).
+  [[nodiscard]] std::size_t disk_failures() const noexcept { return disk_failures_; }
+
   // Reads a tag by the rules of its tree (ollama-store.md §3): a regular file holds the manifest; a
   // symlink must lead to the manifest's own blob in this store, and the blob must hash to its name.
   // v1 symlinks may also lead to any other regular file, as older servers allow.
@@ -92,12 +95,14 @@ class TagReader {
   [[nodiscard]] TagResult parse(const std::string& path, const Digest* digest, FileContent content);
 
   [[nodiscard]] const TagFile& use(Known& known);
+  void judge(const std::string& path, const std::error_code& ec);
 
   const StoreDir& store_;
   bool patient_;
   StoreLimits limits_;
   std::uint64_t bytes_ = 0;  // of the files that were used since begin()
   bool has_pending_ = false;
+  std::size_t disk_failures_ = 0;
   std::unordered_map<std::string, Known> known_;  // by path below the store
 };
 

@@ -121,6 +121,7 @@ class Walk {
                                ec == std::errc::too_many_symbolic_link_levels;
     if (leads_nowhere && level > 0) return stray(path);
     listing_.unlisted.push_back(path);
+    if (is_disk_failure(ec)) listing_.unread.push_back(path);
     problem(path, ec == std::errc::cross_device_link
                       ? "is a symlink that leads out of the store: name its target with -o follow="
                       : fmt::format("cannot be listed: {}", ec.message()));

@@ -28,6 +28,7 @@ struct TagListing {
   std::vector<Tag> tags;  // sorted by path
   std::vector<Problem> problems;
   std::vector<std::string> unlisted;  // folders that could not be listed, and may hold more tags
+  std::vector<std::string> unread;    // those of them where the disk failed (is_disk_failure)
 };
 
 // Walks one tree, exactly four levels deep as Ollama does, following symlinked directories under

@@ -5,9 +5,12 @@
 
 #include <cerrno>
 #include <chrono>
+#include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
+#include <thread>
 
 #include "tests/faults/faulty_mount.h"
 #include "tests/mounted/broken_model.h"
@@ -153,6 +156,30 @@ TEST_P(AfterFaults, AChangeIsSeen) {
     EXPECT_FALSE(fs::exists(faulty.mount / "models" / (name + "+a")));
     faulty.plan->clear();
     EXPECT_TRUE(eventually([&] { return fs::exists(faulty.mount / "models" / (name + "+a")); }));
+  }
+}
+
+// Which folders there are, or what their manifests are, cannot be read for a while: no model is
+// taken for gone, and what came meanwhile is found when that is over, without another change.
+TEST_P(AfterFaults, OfAListingEveryModelIsThereAndWhatCameMeanwhile) {
+  FaultyMount faulty{store_.root()};
+  for (const unsigned which : {call::kReaddir, call::kPread, call::kFstat}) {
+    SCOPED_TRACE(which);
+    faulty.plan->fail(which, EIO);
+    const std::string name = "new" + std::to_string(which);
+    const fs::path shown = faulty.mount / "models" / (name + "+a");
+    store_.v1(name + ":a", store_.text_model(1, 400'000));
+    EXPECT_TRUE(eventually([&] { return faulty.plan->injected > 0; }));
+    std::this_thread::sleep_for(std::chrono::milliseconds{500});
+    for (std::size_t i = 0; i < kModels; ++i) {
+      const std::string model = "models/m" + std::to_string(i) + "+a";
+      EXPECT_TRUE(fs::exists(faulty.mount / model)) << model;
+    }
+    faulty.plan->clear();
+    EXPECT_TRUE(eventually([&] { return fs::exists(shown); })) << faulty.mount.log();
+    fs::remove(store_.v1_path(*ModelName::parse(name + ":a")));
+    EXPECT_TRUE(eventually([&] { return !fs::exists(shown); }));
+    EXPECT_TRUE(eventually([&] { return copy_all(faulty.mount); }));
   }
 }
 

@@ -56,7 +56,7 @@ class ScanUnderFaults : public ::testing::TestWithParam<int> {
         break;
       }
       SCOPED_TRACE("call " + std::to_string(n) + " of those of mask " + std::to_string(which));
-      look(catalog.get(), error);
+      look(catalog, error);
     }
   }
 
@@ -106,7 +106,8 @@ bool is_of_this_process(int error) {
 TEST_P(ScanUnderFaults, FindsWhatIsTrueOrSaysWhatItLacks) {
   for (const unsigned which : {call::kOpenat2, call::kOpenat, call::kFstat, call::kReadlink,
                                call::kReaddir, call::kPread, call::kReadable}) {
-    at_every_call(which, [&](const Catalog* catalog, const std::string& error) {
+    at_every_call(which, [&](const std::shared_ptr<const Catalog>& catalog,
+                             const std::string& error) {
       if (!catalog) {
         EXPECT_THAT(error, ::testing::HasSubstr(store_.root().string()));
         return;
@@ -116,6 +117,26 @@ TEST_P(ScanUnderFaults, FindsWhatIsTrueOrSaysWhatItLacks) {
       // EINTR ends no pread.
       if (is_of_this_process(GetParam())) {
         EXPECT_TRUE(*catalog == *truth_) << catalog->models().size() << " models";
+      }
+    });
+  }
+}
+
+// Read again and again, a store whose disk fails for a moment loses no model, and is read once more.
+class ScanOnABadDisk : public ScanUnderFaults {};
+
+TEST_P(ScanOnABadDisk, TakesNoModelForGone) {
+  for (const unsigned which : {call::kOpenat2, call::kOpenat, call::kFstat, call::kReadlink,
+                               call::kReaddir, call::kPread, call::kReadable}) {
+    at_every_call(which, [&](const std::shared_ptr<const Catalog>& catalog, const std::string&) {
+      if (!catalog) return;
+      EXPECT_TRUE(*catalog == *truth_ || catalog->is_provisional());
+      const auto shown = Catalog::keep_unread(catalog, *truth_);
+      EXPECT_EQ(shown->models().size(), truth_->models().size());
+      for (const Model& right : truth_->models()) {
+        const Model* const model = find(*shown, right.tag_path);
+        ASSERT_TRUE(model) << right.tag_path;
+        EXPECT_EQ(model->manifest->digest, right.manifest->digest) << right.tag_path;
       }
     });
   }
@@ -145,6 +166,9 @@ TEST_P(SurveyUnderFaults, GivesNobodyMoreThanTheFilesAllow) {
 INSTANTIATE_TEST_SUITE_P(, ScanUnderFaults,
                          ::testing::Values(EIO, EMFILE, ENFILE, ENOMEM, EINTR, ENOENT, EACCES,
                                            ESTALE),
+                         [](const auto& test) { return ::strerrorname_np(test.param); });
+
+INSTANTIATE_TEST_SUITE_P(, ScanOnABadDisk, ::testing::Values(EIO, ESTALE, ETIMEDOUT),
                          [](const auto& test) { return ::strerrorname_np(test.param); });
 
 INSTANTIATE_TEST_SUITE_P(, SurveyUnderFaults,
