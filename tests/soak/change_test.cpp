@@ -9,8 +9,8 @@
 #include <thread>
 
 #include "tests/mounted/mount.h"
-#include "tests/mounted/stepwise_copy.h"
 #include "tests/soak/changing_store.h"
+#include "tests/soak/copying_process.h"
 #include "tests/soak/crew.h"
 #include "tests/soak/held.h"
 #include "tests/support/temp_dir.h"
@@ -22,10 +22,10 @@ namespace fs = std::filesystem;
 
 class Changes : public ::testing::Test {
  protected:
-  std::string copy_directory(const fs::path& view, Random& random) {
-    const StepwiseCopy copy{view / "models" / ChangingStore::shown(random)};
-    if (!copy.failed()) ++whole_;
-    return copy.fault();
+  std::string copy_directory(const CopyingProcess& tool, const fs::path& view, Random& random) {
+    const auto copy = tool.copy(view / "models" / ChangingStore::shown(random));
+    if (!copy.failed) ++whole_;
+    return copy.fault;
   }
 
   std::string copy_archive(const fs::path& view, Random& random) {
@@ -36,8 +36,11 @@ class Changes : public ::testing::Test {
   }
 
   void change_and_copy(Mount& mount, std::chrono::milliseconds time) {
+    const CopyingProcess tools[4];
     Crew crew;
-    crew.add(4, [&](Random& random) { return copy_directory(mount.path(), random); });
+    for (const CopyingProcess& tool : tools) {
+      crew.add(1, [&](Random& random) { return copy_directory(tool, mount.path(), random); });
+    }
     crew.add(4, [&](Random& random) { return copy_archive(mount.path(), random); });
     crew.add(1, [&](Random& random) -> std::string {
       std::this_thread::sleep_for(std::chrono::milliseconds{10});

@@ -13,6 +13,7 @@
 #include "tests/faults/faulty_mount.h"
 #include "tests/mounted/stepwise_copy.h"
 #include "tests/soak/changing_store.h"
+#include "tests/soak/copying_process.h"
 #include "tests/soak/crew.h"
 #include "tests/soak/held.h"
 #include "tests/support/temp_dir.h"
@@ -31,11 +32,11 @@ constexpr unsigned kLeastFaults = 100, kLeastFailures = 10;
 
 class Faults : public ::testing::Test {
  protected:
-  std::string copy_directory(Random& random) {
-    const StepwiseCopy copy{mount() / "models" / ChangingStore::shown(random)};
-    ++(copy.failed() ? failed_ : whole_);
+  std::string copy_directory(const CopyingProcess& tool, Random& random) {
+    const auto copy = tool.copy(mount() / "models" / ChangingStore::shown(random));
+    ++(copy.failed ? failed_ : whole_);
     // A model that comes and goes may be found without its blobs, but not without a failure.
-    return copy.failed() ? "" : copy.fault();
+    return copy.failed ? "" : copy.fault;
   }
 
   std::string copy_archive(Random& random) {
@@ -83,8 +84,11 @@ class Faults : public ::testing::Test {
 
 TEST_F(Faults, LeaveEveryCopyWholeOrFailedAndTheDaemonAlive) {
   const long idle = held_by(mount().daemon().pid()).descriptors;
+  const CopyingProcess tools[4];
   Crew crew;
-  crew.add(4, [&](Random& random) { return copy_directory(random); });
+  for (const CopyingProcess& tool : tools) {
+    crew.add(1, [&](Random& random) { return copy_directory(tool, random); });
+  }
   crew.add(4, [&](Random& random) { return copy_archive(random); });
   crew.add(1, [&](Random& random) { return disturb(random); });
   crew.add(1, [&](Random& random) -> std::string {
