@@ -5,11 +5,9 @@
 
 #include <cerrno>
 #include <chrono>
-#include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <thread>
 #include <thread>
 
 #include "tests/faults/faulty_mount.h"

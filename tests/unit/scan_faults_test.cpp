@@ -106,23 +106,24 @@ bool is_of_this_process(int error) {
 TEST_P(ScanUnderFaults, FindsWhatIsTrueOrSaysWhatItLacks) {
   for (const unsigned which : {call::kOpenat2, call::kOpenat, call::kFstat, call::kReadlink,
                                call::kReaddir, call::kPread, call::kReadable}) {
-    at_every_call(which, [&](const std::shared_ptr<const Catalog>& catalog,
-                             const std::string& error) {
-      if (!catalog) {
-        EXPECT_THAT(error, ::testing::HasSubstr(store_.root().string()));
-        return;
-      }
-      expect_true(*catalog);
-      // A store that is half read for want of descriptors must not be taken for a smaller one.
-      // EINTR ends no pread.
-      if (is_of_this_process(GetParam())) {
-        EXPECT_TRUE(*catalog == *truth_) << catalog->models().size() << " models";
-      }
-    });
+    at_every_call(which,
+                  [&](const std::shared_ptr<const Catalog>& catalog, const std::string& error) {
+                    if (!catalog) {
+                      EXPECT_THAT(error, ::testing::HasSubstr(store_.root().string()));
+                      return;
+                    }
+                    expect_true(*catalog);
+                    // A store that is half read for want of descriptors must not be taken for a
+                    // smaller one. EINTR ends no pread.
+                    if (is_of_this_process(GetParam())) {
+                      EXPECT_TRUE(*catalog == *truth_) << catalog->models().size() << " models";
+                    }
+                  });
   }
 }
 
-// Read again and again, a store whose disk fails for a moment loses no model, and is read once more.
+// Read again and again, a store whose disk fails for a moment loses no model, and is read once
+// more.
 class ScanOnABadDisk : public ScanUnderFaults {};
 
 TEST_P(ScanOnABadDisk, TakesNoModelForGone) {
