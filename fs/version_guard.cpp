@@ -37,9 +37,16 @@ void VersionGuard::changed(const Catalog& before, const Catalog& after) {
     change.blobs = blobs_of(model);
     return change;
   };
+  const auto went = [&](const Model& model) {
+    Change& change = change_of(model);
+    change.is_gone = true;
+    for (auto& [tool, progress] : change.tools) progress.has_begun = false;
+  };
   const auto came = [&](const Model& model, const std::set<Digest>& was) {
     Change& change = change_of(model);
-    change.added.merge(without(change.blobs, was));
+    const bool returns = std::exchange(change.is_gone, false);
+    change.has_returned |= returns;
+    change.added.merge(returns ? std::set<Digest>{change.blobs} : without(change.blobs, was));
     change.added = without(change.added, without(change.added, change.blobs));
     change.dropped.merge(without(was, change.blobs));
     change.dropped = without(change.dropped, change.blobs);
@@ -47,7 +54,7 @@ void VersionGuard::changed(const Catalog& before, const Catalog& after) {
   auto old = before.models().begin();
   const auto old_end = before.models().end();
   for (const Model& model : after.models()) {
-    for (; old != old_end && old->view_name < model.view_name; ++old) change_of(*old);
+    for (; old != old_end && old->view_name < model.view_name; ++old) went(*old);
     if (old != old_end && old->view_name == model.view_name) {
       if (old->manifest->digest != model.manifest->digest) came(model, blobs_of(*old));
       ++old;
@@ -55,7 +62,7 @@ void VersionGuard::changed(const Catalog& before, const Catalog& after) {
       came(model, std::set<Digest>{it->second.blobs});  // it went a moment ago
     }
   }
-  for (; old != old_end; ++old) change_of(*old);
+  for (; old != old_end; ++old) went(*old);
   changes_ = std::move(changes);
   any_ = !changes_.empty();
 }
@@ -73,6 +80,7 @@ void VersionGuard::opened(pid_t tool, const Digest& blob) {
     const bool is_late = now - change.shown >= hold_;
     if (is_late && !change.before.contains(tool) && !change.tools.contains(tool)) continue;
     Progress& progress = change.tools[tool];
+    progress.has_opened = true;
     if (is_shown) progress.opened.insert(blob);
     change.last = now;
   }
@@ -90,7 +98,14 @@ bool VersionGuard::missed(pid_t tool, const std::string& view_name, std::string_
 void VersionGuard::begins(pid_t tool, const std::string& view_name) noexcept {
   const std::scoped_lock lock{mutex_};
   const auto it = changes_.find(view_name);
-  if (it != changes_.end()) it->second.tools.erase(tool);
+  if (it == changes_.end()) return;
+  Change& change = it->second;
+  change.tools.erase(tool);
+  if (!change.has_returned) return;
+  try {
+    change.tools[tool].has_begun = true;
+  } catch (const std::bad_alloc&) {  // it is refused, and may begin once more
+  }
 }
 
 bool VersionGuard::refuses(pid_t tool, const std::string& view_name) {
@@ -100,10 +115,11 @@ bool VersionGuard::refuses(pid_t tool, const std::string& view_name) {
   const auto it = changes_.find(view_name);
   if (it == changes_.end()) return false;
   const Change& change = it->second;
-  const auto progress = change.tools.find(tool);
-  if (progress == change.tools.end()) return false;
-  if (progress->second.missed) return true;
-  if (std::ranges::includes(progress->second.opened, change.added)) return false;
+  const auto it_tool = change.tools.find(tool);
+  const Progress progress = it_tool == change.tools.end() ? Progress{} : it_tool->second;
+  if (progress.missed) return true;
+  if (!progress.has_opened && (!change.has_returned || progress.has_begun)) return false;
+  if (std::ranges::includes(progress.opened, change.added)) return false;
   // The kernel, which is told after the change, may list the old version for a moment.
   constexpr std::chrono::seconds moment{1};
   return !began_after(tool, change.at + moment);

@@ -24,6 +24,10 @@ namespace ollamafs {
 // and for tools that are at work since before it as long as they are. Who reads the manifest alone
 // may have it; who was started later may have what it lacks from an earlier copy.
 //
+// All blobs of a model that went and is there again count as added: a tool that was there before
+// may have looked for them in vain, and for the model itself. It has to open them all or to list
+// the model, also for the manifest alone.
+//
 // Safe to use from several threads.
 class VersionGuard {
  public:
@@ -52,8 +56,10 @@ class VersionGuard {
 
  private:
   struct Progress {
-    std::set<Digest> opened;
+    std::set<Digest> opened;  // of the version that is shown
+    bool has_opened = false;  // of any
     bool missed = false;
+    bool has_begun = false;  // it listed the model, and it has not gone since then
   };
   struct Change {
     SinceBoot at{};            // when it was shown
@@ -63,6 +69,8 @@ class VersionGuard {
     std::set<Digest> blobs;    // of the version that is shown, or that was last
     std::set<Digest> added;    // of these, those that an older one lacked
     std::set<Digest> dropped;  // of an older one, that are no more
+    bool is_gone = false;
+    bool has_returned = false;
     std::unordered_map<pid_t, Progress> tools;
   };
 

@@ -129,6 +129,33 @@ TEST_P(PinnedSteps, GiveNoMixtureWhereverTheModelChanges) {
   EXPECT_GT(whole, steps / 2) << "most copies go on with the version that they began with";
 }
 
+// So many steps after it goes the model is there again, as it was.
+class PinnedReturn : public Pinned, public ::testing::WithParamInterface<unsigned> {};
+
+INSTANTIATE_TEST_SUITE_P(After, PinnedReturn, ::testing::Values(1, 3, 6, 10, 14),
+                         [](const auto& test) { return std::to_string(test.param) + "Steps"; });
+
+TEST_P(PinnedReturn, GivesNoManifestWithoutItsBlobs) {
+  const unsigned steps = StepwiseCopy{Mount{store.root()} / "models/some+model"}.steps();
+  unsigned failed = 0;
+  for (unsigned when = 0; when + GetParam() < steps; ++when) {
+    SCOPED_TRACE(when);
+    Mount mount{store.root()};
+    const StepwiseCopy copy{mount / "models/some+model", [&](unsigned step) {
+                              if (step == when) make(Change::is_removed, mount);
+                              if (step != when + GetParam()) return;
+                              store.v1("some:model", first);
+                              show_marker(mount);
+                            }};
+    EXPECT_EQ(copy.fault(), "");
+    if (copy.failed()) ++failed;
+    reset();
+    show_marker(mount);
+    EXPECT_FALSE(StepwiseCopy{mount / "models/some+model"}.failed()) << "nor later";
+  }
+  EXPECT_GT(failed, 0u);
+}
+
 // ---- by real tools, at any moment ----
 
 class PinnedUnder : public Pinned, public ::testing::WithParamInterface<Tool> {};

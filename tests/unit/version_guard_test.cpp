@@ -259,14 +259,44 @@ TEST_F(VersionGuardTest, TakesARemovalAndAnotherVersionForAChange) {
   EXPECT_TRUE(guard.refuses(kOther, kModel));
 }
 
-TEST_F(VersionGuardTest, TakesARemovalAndTheSameVersionForNone) {
+// While it was gone a tool may have looked for every blob, and for the model, in vain.
+TEST_F(VersionGuardTest, TakesAllOfAModelThatReturnsForAdded) {
   AtWork at_work{kLong};
   VersionGuard guard{at_work, kLong};
   const auto one = version({"shared", "own"}), none = with({});
   guard.changed(*one, *none);
   guard.changed(*none, *one);
+  EXPECT_TRUE(guard.refuses(::getpid(), kModel)) << "who reads the manifest alone, too";
   open(guard, {"shared"});
+  EXPECT_TRUE(guard.refuses(kTool, kModel));
+  open(guard, {"own"});
   EXPECT_FALSE(guard.refuses(kTool, kModel));
+}
+
+TEST_F(VersionGuardTest, TakesWhoListsAModelThatReturned) {
+  AtWork at_work{kLong};
+  VersionGuard guard{at_work, kLong};
+  const auto one = version({"shared", "own"}), none = with({});
+  guard.changed(*one, *none);
+  guard.changed(*none, *one);
+  guard.begins(kTool, kModel);
+  EXPECT_FALSE(guard.refuses(kTool, kModel));
+  EXPECT_TRUE(guard.refuses(kOther, kModel));
+  guard.changed(*one, *none);
+  guard.changed(*none, *one);
+  EXPECT_TRUE(guard.refuses(kTool, kModel)) << "it went once more";
+}
+
+TEST_F(VersionGuardTest, TakesWhoWasStartedAfterAModelReturned) {
+  AtWork at_work{kLong};
+  VersionGuard guard{at_work, kLong};
+  const auto one = version({"shared", "own"}), none = with({});
+  guard.changed(*one, *none);
+  guard.changed(*none, *one);
+  std::this_thread::sleep_for(1'050ms);
+  const Background later{{"sleep", "inf"}};
+  EXPECT_FALSE(guard.refuses(later.pid(), kModel));
+  EXPECT_TRUE(guard.refuses(::getpid(), kModel));
 }
 
 TEST_F(VersionGuardTest, TakesAModelThatIsNewForNoChange) {
