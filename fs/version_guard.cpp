@@ -26,6 +26,7 @@ void VersionGuard::changed(const Catalog& before, const Catalog& after) {
   const std::scoped_lock lock{mutex_};
   forget_old();
   Changes changes = changes_;
+  auto gone = gone_;
   const auto at = since_boot();
   const auto now = Clock::now();
   const auto at_work = at_work_.all();
@@ -39,12 +40,12 @@ void VersionGuard::changed(const Catalog& before, const Catalog& after) {
   };
   const auto went = [&](const Model& model) {
     Change& change = change_of(model);
-    change.is_gone = true;
+    gone.insert(model.view_name);
     for (auto& [tool, progress] : change.tools) progress.has_begun = false;
   };
   const auto came = [&](const Model& model, const std::set<Digest>& was) {
     Change& change = change_of(model);
-    const bool returns = std::exchange(change.is_gone, false);
+    const bool returns = gone.erase(model.view_name) > 0;
     change.has_returned |= returns;
     change.added.merge(returns ? std::set<Digest>{change.blobs} : without(change.blobs, was));
     change.added = without(change.added, without(change.added, change.blobs));
@@ -58,12 +59,14 @@ void VersionGuard::changed(const Catalog& before, const Catalog& after) {
     if (old != old_end && old->view_name == model.view_name) {
       if (old->manifest->digest != model.manifest->digest) came(model, blobs_of(*old));
       ++old;
-    } else if (const auto it = changes.find(model.view_name); it != changes.end()) {
-      came(model, std::set<Digest>{it->second.blobs});  // it went a moment ago
+    } else if (gone.contains(model.view_name)) {
+      const auto it = changes.find(model.view_name);  // if it went a moment ago
+      came(model, it == changes.end() ? std::set<Digest>{} : std::set<Digest>{it->second.blobs});
     }
   }
   for (; old != old_end; ++old) went(*old);
   changes_ = std::move(changes);
+  gone_ = std::move(gone);
   any_ = !changes_.empty();
 }
 

@@ -69,7 +69,6 @@ class VersionGuard {
     std::set<Digest> blobs;    // of the version that is shown, or that was last
     std::set<Digest> added;    // of these, those that an older one lacked
     std::set<Digest> dropped;  // of an older one, that are no more
-    bool is_gone = false;
     bool has_returned = false;
     std::unordered_map<pid_t, Progress> tools;
   };
@@ -84,6 +83,7 @@ class VersionGuard {
   std::atomic<bool> any_ = false;  // most of the time nothing has changed
   std::mutex mutex_;
   Changes changes_;
+  std::set<std::string> gone_;  // the models that are not shown any more, by view name
 };
 
 }  // namespace ollamafs

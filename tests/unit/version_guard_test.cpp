@@ -273,6 +273,19 @@ TEST_F(VersionGuardTest, TakesAllOfAModelThatReturnsForAdded) {
   EXPECT_FALSE(guard.refuses(kTool, kModel));
 }
 
+// However long it was gone.
+TEST_F(VersionGuardTest, TakesAllOfAModelThatReturnsLaterForAdded) {
+  constexpr auto hold = 500ms;
+  AtWork at_work{hold};
+  VersionGuard guard{at_work, hold};
+  const auto one = version({"shared", "own"}), none = with({});
+  guard.changed(*one, *none);
+  std::this_thread::sleep_for(hold + 100ms);
+  guard.changed(*none, *one);
+  EXPECT_TRUE(guard.refuses(::getpid(), kModel));
+  EXPECT_TRUE(eventually([&] { return !guard.refuses(::getpid(), kModel); }));
+}
+
 TEST_F(VersionGuardTest, TakesWhoListsAModelThatReturned) {
   AtWork at_work{kLong};
   VersionGuard guard{at_work, kLong};
