@@ -21,6 +21,7 @@ constexpr auto kReadAgain = 250ms;     // while something is being written
 constexpr auto kRetry = 2s;            // after the store could not be read
 constexpr auto kIdle = 1h;             // and nothing happens then
 constexpr int kTries = 4;              // to find no use that has begun meanwhile
+constexpr auto kLongestPause = 1min;   // after the disk has failed: that alone makes reading slow
 constexpr int kReadingsPerPause = 20;  // a poller takes no more than a twentieth of a processor
 
 int milliseconds_until(std::chrono::steady_clock::time_point then) {
@@ -106,8 +107,8 @@ std::optional<LiveView::Clock::time_point> LiveView::next_reading() const {
   const StoreWatch* const watch = scanner_.watch();
   const bool sees_changes = watch && !watch->failure() && !options_.always_poll;
   if (sees_changes && !scanner_.is_provisional()) return std::nullopt;
-  return last_reading_ +
-         std::max<Clock::duration>(options_.poll, kReadingsPerPause * reading_took_);
+  const auto pause = std::max<Clock::duration>(options_.poll, kReadingsPerPause * reading_took_);
+  return last_reading_ + (sees_changes ? std::min<Clock::duration>(pause, kLongestPause) : pause);
 }
 
 // Waits until then, or, `for_change`, until the store may have changed or uses began. False: this

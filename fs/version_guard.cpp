@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <utility>
+#include <vector>
 
 namespace ollamafs {
 namespace {
@@ -12,6 +13,9 @@ std::set<Digest> blobs_of(const Model& model) {
   for (const BlobRef& blob : model.manifest->blobs) blobs.insert(blob.digest);
   return blobs;
 }
+
+// Names of models, of those who make and remove them all the time.
+constexpr std::size_t kMostGone = 100'000;
 
 std::set<Digest> without(const std::set<Digest>& all, const std::set<Digest>& those) {
   std::set<Digest> rest;
@@ -26,7 +30,7 @@ void VersionGuard::changed(const Catalog& before, const Catalog& after) {
   const std::scoped_lock lock{mutex_};
   forget_old();
   Changes changes = changes_;
-  auto gone = gone_;
+  std::vector<const std::string*> returned;
   const auto at = since_boot();
   const auto now = Clock::now();
   const auto at_work = at_work_.all();
@@ -40,13 +44,14 @@ void VersionGuard::changed(const Catalog& before, const Catalog& after) {
   };
   const auto went = [&](const Model& model) {
     Change& change = change_of(model);
-    gone.insert(model.view_name);
+    gone_.insert(model.view_name);  // too early does no harm, if the rest fails
     for (auto& [tool, progress] : change.tools) progress.has_begun = false;
   };
   const auto came = [&](const Model& model, const std::set<Digest>& was) {
     Change& change = change_of(model);
-    const bool returns = gone.erase(model.view_name) > 0;
+    const bool returns = gone_.contains(model.view_name);
     change.has_returned |= returns;
+    if (returns) returned.push_back(&model.view_name);
     change.added.merge(returns ? std::set<Digest>{change.blobs} : without(change.blobs, was));
     change.added = without(change.added, without(change.added, change.blobs));
     change.dropped.merge(without(was, change.blobs));
@@ -59,14 +64,15 @@ void VersionGuard::changed(const Catalog& before, const Catalog& after) {
     if (old != old_end && old->view_name == model.view_name) {
       if (old->manifest->digest != model.manifest->digest) came(model, blobs_of(*old));
       ++old;
-    } else if (gone.contains(model.view_name)) {
+    } else if (gone_.contains(model.view_name)) {
       const auto it = changes.find(model.view_name);  // if it went a moment ago
       came(model, it == changes.end() ? std::set<Digest>{} : std::set<Digest>{it->second.blobs});
     }
   }
   for (; old != old_end; ++old) went(*old);
   changes_ = std::move(changes);
-  gone_ = std::move(gone);
+  for (const std::string* const name : returned) gone_.erase(*name);
+  if (gone_.size() > kMostGone) gone_.clear();
   any_ = !changes_.empty();
 }
 
@@ -74,19 +80,21 @@ void VersionGuard::opened(pid_t tool, const Digest& blob) {
   if (!any_) return;
   const std::scoped_lock lock{mutex_};
   forget_old();
-  const auto now = Clock::now();
   for (auto& [name, change] : changes_) {
     const bool is_shown = change.blobs.contains(blob);
     // One that was dropped it found before the change, or in another model.
     if (!is_shown && !change.dropped.contains(blob)) continue;
-    // Later it concerns only those that have been at work all the time.
-    const bool is_late = now - change.shown >= hold_;
-    if (is_late && !change.before.contains(tool) && !change.tools.contains(tool)) continue;
+    if (is_late(change) && !change.before.contains(tool) && !change.tools.contains(tool)) continue;
     Progress& progress = change.tools[tool];
     progress.has_opened = true;
     if (is_shown) progress.opened.insert(blob);
-    change.last = now;
+    change.last = Clock::now();
   }
+}
+
+// Later it concerns only those that have been at work all the time.
+bool VersionGuard::is_late(const Change& change) const {
+  return Clock::now() - change.shown >= hold_;
 }
 
 bool VersionGuard::missed(pid_t tool, const std::string& view_name, std::string_view name) {
@@ -119,6 +127,8 @@ bool VersionGuard::refuses(pid_t tool, const std::string& view_name) {
   if (it == changes_.end()) return false;
   const Change& change = it->second;
   const auto it_tool = change.tools.find(tool);
+  if (it_tool == change.tools.end() && is_late(change) && !change.before.contains(tool))
+    return false;
   const Progress progress = it_tool == change.tools.end() ? Progress{} : it_tool->second;
   if (progress.missed) return true;
   if (!progress.has_opened && (!change.has_returned || progress.has_begun)) return false;

@@ -25,8 +25,8 @@ namespace ollamafs {
 // may have it; who was started later may have what it lacks from an earlier copy.
 //
 // All blobs of a model that went and is there again count as added: a tool that was there before
-// may have looked for them in vain, and for the model itself. It has to open them all or to list
-// the model, also for the manifest alone.
+// may have looked for them in vain, and for the model itself. It gets the manifest alone only if it
+// has listed the model since then, and else if it has opened them all.
 //
 // Safe to use from several threads.
 class VersionGuard {
@@ -75,6 +75,7 @@ class VersionGuard {
 
   using Changes = std::unordered_map<std::string, Change>;  // by view name
 
+  [[nodiscard]] bool is_late(const Change& change) const;
   void forget_old();
   void forget_resting(Change& change, Clock::time_point now, const std::set<pid_t>& at_work) const;
 
@@ -83,7 +84,7 @@ class VersionGuard {
   std::atomic<bool> any_ = false;  // most of the time nothing has changed
   std::mutex mutex_;
   Changes changes_;
-  std::set<std::string> gone_;  // the models that are not shown any more, by view name
+  std::set<std::string> gone_;  // the models that are not shown any more, by view name; the last
 };
 
 }  // namespace ollamafs

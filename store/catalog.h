@@ -77,7 +77,7 @@ class Catalog {
   [[nodiscard]] std::span<const Problem> problems() const noexcept { return problems_; }  // by path
 
   // Folders and tags, relative to the store, that could not be read because the disk failed
-  // (is_disk_failure): whether there are models is not known.
+  // (is_disk_failure): what models there are is not known. Sorted.
   [[nodiscard]] std::span<const std::string> unread() const noexcept { return unread_; }
 
   // Whether reading the store again may find another although nothing changes in it: the disk

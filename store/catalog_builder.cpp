@@ -33,6 +33,7 @@ class CatalogBuilder {
     out_->index_users();
     report_followed_links();
     std::ranges::stable_sort(out_->problems_, {}, &Problem::path);
+    std::ranges::sort(out_->unread_);
     return std::move(out_);
   }
 
@@ -50,8 +51,8 @@ class CatalogBuilder {
       refuse_unlistable(tree_folder(tree));
       TagListing listing = list_tags(store_, tree, on_directory_, reader_.limits());
       std::ranges::move(listing.problems, std::back_inserter(out_->problems_));
-      std::ranges::move(listing.unread, std::back_inserter(out_->unread_));
-      if (tree == TreeKind::v2) v2_unlisted_ = std::move(listing.unlisted);
+      std::ranges::copy(listing.unread, std::back_inserter(out_->unread_));
+      if (tree == TreeKind::v2) v2_ = {std::move(listing.unlisted), std::move(listing.unread)};
       for (Tag& tag : listing.tags) {
         Tags& tags = by_name[tag.name.logical_name()];
         if (tree == TreeKind::v1) {
@@ -95,9 +96,10 @@ class CatalogBuilder {
   }
 
   void add_models(Tags& tags) {
-    const auto failures = reader_.disk_failures() + doubts_;
+    const auto of_disk = [this] { return reader_.failures().of_disk + of_children_.of_disk; };
+    const auto before = of_disk();
     add_chosen(tags);
-    if (reader_.disk_failures() + doubts_ == failures) return;
+    if (of_disk() == before) return;
     if (tags.v2) out_->unread_.push_back(tags.v2->path);
     for (const Tag& tag : tags.v1) out_->unread_.push_back(tag.path);
   }
@@ -119,6 +121,7 @@ class CatalogBuilder {
 
   void add_model(const Tag& tag, TagResult result) {
     Model model{.name = tag.name, .tag_path = tag.path};
+    bool is_in_doubt = false;
     if (auto* failure = std::get_if<TagFailure>(&result)) {
       if (failure->pending) return;
       if (!failure->blob) {
@@ -132,11 +135,18 @@ class CatalogBuilder {
       model.uid = file.uid;
       model.gid = file.gid;
       if (file.outside) followed_link(tag.path);
+      const auto before = std::pair{reader_.failures(), of_children_};
       model.manifest = runnable(file.content);
+      is_in_doubt = std::pair{reader_.failures(), of_children_} != before;
     }
     resolve_blobs(model);
+    if (is_in_doubt) {
+      model.faults.emplace_back(
+          "its list may mean another manifest, of which something cannot be read");
+    }
     // Its ID may be another than that of the v2 entry (§3.2).
-    if (tag.tree == TreeKind::v1 && may_be_in_unlisted_v2(model)) {
+    if (tag.tree == TreeKind::v1 && may_be_in_v2(model, v2_.unlisted)) {
+      if (may_be_in_v2(model, v2_.unread)) out_->unread_.push_back(tag.path);
       model.faults.emplace_back(
           "its entry in manifests-v2 may be in a folder that cannot be listed");
     }
@@ -145,11 +155,12 @@ class CatalogBuilder {
 
   // Whether what v2 has of the name, and Ollama would prefer, may be in a folder that could not be
   // listed; of an anchor it certainly has something, in whatever spelling.
-  [[nodiscard]] bool may_be_in_unlisted_v2(const Model& model) const {
-    if (model.manifest->is_anchor) return !v2_unlisted_.empty();
+  [[nodiscard]] static bool may_be_in_v2(const Model& model,
+                                         const std::vector<std::string>& folders) {
+    if (model.manifest->is_anchor) return !folders.empty();
     const std::string path = std::string{tree_folder(TreeKind::v2)} + "/" + model.name.v2_path();
     return std::ranges::any_of(
-        v2_unlisted_, [&](const std::string& folder) { return path.starts_with(folder + "/"); });
+        folders, [&](const std::string& folder) { return path.starts_with(folder + "/"); });
   }
 
   [[nodiscard]] std::shared_ptr<const StoredManifest> runnable(
@@ -166,7 +177,7 @@ class CatalogBuilder {
   [[nodiscard]] bool is_complete(const StoredManifest& manifest) {
     return manifest.faults.empty() && std::ranges::all_of(manifest.blobs, [&](const BlobRef& ref) {
              const Blob& blob = out_->blobs_[blob_index(ref.digest)];
-             doubts_ += is_disk_failure(blob.error);
+             of_children_.count(blob.error);
              return blob.good() && blob.identity.size == ref.size;
            });
   }
@@ -243,8 +254,10 @@ class CatalogBuilder {
   const std::function<void(int)>& on_directory_;
   std::shared_ptr<Catalog> out_{new Catalog};
   std::unordered_map<Digest, std::uint32_t> blob_indexes_;
-  std::vector<std::string> v2_unlisted_;  // folders
-  std::size_t doubts_ = 0;  // which child a list means, because the disk failed at a blob
+  struct {
+    std::vector<std::string> unlisted, unread;
+  } v2_;                      // folders
+  ReadFailures of_children_;  // at the blobs of what lists may mean
   std::string first_followed_;
   std::size_t followed_links_ = 0;
 };

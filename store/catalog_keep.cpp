@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "store/catalog.h"
@@ -73,18 +74,20 @@ std::shared_ptr<const Catalog> Catalog::keep(const Catalog& now, const Catalog& 
 std::shared_ptr<const Catalog> Catalog::keep_unread(std::shared_ptr<const Catalog> now,
                                                     const Catalog& before) {
   std::vector<std::uint32_t> kept;
-  const auto is_unread = [&](const std::string& path) {
-    return std::ranges::any_of(now->unread_, [&](const std::string& unread) {
-      return path == unread || path.starts_with(unread + "/");
-    });
+  const auto is_unread = [&](std::string_view path) {
+    for (auto end = path.find('/'); end != path.npos; end = path.find('/', end + 1)) {
+      if (std::ranges::binary_search(now->unread_, path.substr(0, end))) return true;
+    }
+    return std::ranges::binary_search(now->unread_, path);
   };
-  const auto has_whole = [&](const Model& model) {
+  const auto is_elsewhere = [&](const Model& model) {
     const auto it = std::ranges::lower_bound(now->models_, model.view_name, {}, &Model::view_name);
-    return it != now->models_.end() && it->name == model.name && it->whole();
+    return it != now->models_.end() && it->name == model.name && it->tag_path != model.tag_path &&
+           it->whole();
   };
   for (std::uint32_t i = 0; i < before.models_.size(); ++i) {
     const Model& model = before.models_[i];
-    if (is_unread(model.tag_path) && !has_whole(model)) kept.push_back(i);
+    if (is_unread(model.tag_path) && !is_elsewhere(model)) kept.push_back(i);
   }
   return kept.empty() ? now : keep(*now, before, kept);
 }

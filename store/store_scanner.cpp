@@ -30,6 +30,7 @@ std::shared_ptr<const Catalog> StoreScanner::scan() {
       ec == std::errc::no_such_file_or_directory || ec == std::errc::not_a_directory;
   if (ec && !missing) throw std::system_error{ec, store_.given_path().string()};
   std::shared_ptr<const Catalog> catalog;
+  bool is_blind = false;
   if (missing) {
     catalog = Catalog::empty();
   } else {
@@ -37,6 +38,7 @@ std::shared_ptr<const Catalog> StoreScanner::scan() {
       const StoreDir::Opened blobs = store_.open_directory("blobs", ec);
       refuse_shortage(store_, "blobs", ec);
       if (!ec) watch_->add(blobs.fd.get(), StoreWatch::Kind::blobs);
+      is_blind = is_disk_failure(ec);
       if (ec == std::errc::permission_denied) watch_->cannot("blobs/ may not be listed");
     }
     catalog = Catalog::read(store_, reader_, [this](int directory) {
@@ -44,7 +46,7 @@ std::shared_ptr<const Catalog> StoreScanner::scan() {
     });
   }
   if (watch_) watch_->end();
-  is_provisional_ = catalog->is_provisional();
+  is_provisional_ = is_blind || catalog->is_provisional();
   return catalog;
 }
 

@@ -117,15 +117,20 @@ TagResult TagReader::read_blob(const Digest& digest) {
   return read_manifest(digest.blob_path(), &digest);
 }
 
-// Throws if it is this process that is at fault; counts what the disk is.
+void ReadFailures::count(const std::error_code& ec) noexcept {
+  if (ec && ec != std::errc::no_such_file_or_directory) ++all;
+  if (is_disk_failure(ec)) ++of_disk;
+}
+
+// Throws if it is this process that is at fault.
 void TagReader::judge(const std::string& path, const std::error_code& ec) {
   refuse_shortage(store_, path, ec);
-  if (is_disk_failure(ec)) ++disk_failures_;
+  failures_.count(ec);
 }
 
 void TagReader::begin() {
   has_pending_ = false;
-  disk_failures_ = 0;
+  failures_ = {};
   bytes_ = 0;
   for (auto& [path, known] : known_) known.used = false;
 }

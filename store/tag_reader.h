@@ -2,10 +2,12 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <unordered_map>
 #include <variant>
 
@@ -44,6 +46,15 @@ struct TagFailure {
   bool pending = false;  // somebody is writing the file, it seems: it should be read again
 };
 
+// How often something could not be read that is there.
+struct ReadFailures {
+  std::size_t all = 0;
+  std::size_t of_disk = 0;  // is_disk_failure
+
+  void count(const std::error_code& ec) noexcept;
+  bool operator==(const ReadFailures&) const = default;
+};
+
 using TagResult = std::variant<TagFile, TagFailure>;
 
 // Reads manifests from one store, and remembers them: a file is read again when it has changed.
@@ -66,8 +77,8 @@ class TagReader {
   // True if since begin() a file was not taken for what it is, because it is being written.
   [[nodiscard]] bool has_pending() const noexcept { return has_pending_; }
 
-  // How often since begin() something could not be read because the disk failed (is_disk_failure).
-  [[nodiscard]] std::size_t disk_failures() const noexcept { return disk_failures_; }
+  // What could not be read since begin().
+  [[nodiscard]] const ReadFailures& failures() const noexcept { return failures_; }
 
   // Reads a tag by the rules of its tree (ollama-store.md §3): a regular file holds the manifest; a
   // symlink must lead to the manifest's own blob in this store, and the blob must hash to its name.
@@ -102,7 +113,7 @@ class TagReader {
   StoreLimits limits_;
   std::uint64_t bytes_ = 0;  // of the files that were used since begin()
   bool has_pending_ = false;
-  std::size_t disk_failures_ = 0;
+  ReadFailures failures_;
   std::unordered_map<std::string, Known> known_;  // by path below the store
 };
 

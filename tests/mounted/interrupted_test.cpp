@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -20,6 +21,16 @@ namespace fs = std::filesystem;
 
 class Interrupted : public EveryFile {
  protected:
+  ~Interrupted() override { hand_back_interruptions(*mount_); }
+
+  // libfuse keeps an interruption that comes before the call it is for, hands one back with each
+  // later call, and never frees what is left when the mount ends: to LeakSanitizer a leak.
+  static void hand_back_interruptions(const Mount& mount) {
+    for (int call = 0; call < 8; ++call) {
+      (void)::access((mount / ("no-such-name-" + std::to_string(call))).c_str(), F_OK);
+    }
+  }
+
   // From now on SIGALRM comes in every `microseconds`; no call is begun again after it.
   static void ring(suseconds_t microseconds) {
     struct sigaction action {};
@@ -101,6 +112,7 @@ TEST_F(Interrupted, WalksSeeEverything) {
                          return std::to_string(walk(fresh.path()).size());
                        }),
               std::to_string(right));
+    hand_back_interruptions(fresh);
   }
 }
 
@@ -153,6 +165,7 @@ TEST_F(Interrupted, KilledReadersLeaveTheMountFree) {
     int status = 0;
     EXPECT_TRUE(ends(child, status));
   }
+  hand_back_interruptions(*mount_);
   mount_->unmount();  // EBUSY if something is open
   EXPECT_FALSE(is_mounted(mount_->path()));
 }

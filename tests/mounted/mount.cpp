@@ -57,17 +57,8 @@ Mount::Mount(const fs::path& store, const Options& options)
   }
 }
 
-// libfuse keeps an interruption that comes before the call it is for, hand one back
-// with each later call, and never free what is left when the mount ends: to LeakSanitizer a leak.
-void Mount::hand_back_interruptions() const {
-  for (int call = 0; call < 8; ++call) {
-    (void)::access((path() / ("no-such-name-" + std::to_string(call))).c_str(), F_OK);
-  }
-}
-
 void Mount::unmount() {
   if (std::exchange(unmounted_, true)) return;
-  hand_back_interruptions();
   if (::umount2(path().c_str(), UMOUNT_NOFOLLOW) == 0) return;
   EXPECT_TRUE(errno == EINVAL || errno == ENOENT) << "unmounting: " << std::strerror(errno);
   ::umount2(path().c_str(), UMOUNT_NOFOLLOW | MNT_DETACH);

@@ -57,8 +57,6 @@ class Mount {
   void unmount();
 
  private:
-  void hand_back_interruptions() const;
-
   MountDir dir_;
   int expected_status_;
   std::unique_ptr<Background> daemon_;

@@ -221,6 +221,24 @@ TEST_F(VersionGuardTest, ConcernsOnlyWhoWasThereWhenItIsKept) {
   EXPECT_TRUE(guard.refuses(kOther, kModel));
 }
 
+TEST_F(VersionGuardTest, ConcernsOnlyWhoWasThereWhenAReturnIsKept) {
+  constexpr auto hold = 300ms;
+  AtWork at_work{hold};
+  VersionGuard guard{at_work, hold};
+  const AtWork::Use use{at_work.open(kTool)};
+  const auto one = version({"shared", "own"}), none = with({});
+  guard.changed(*one, *none);
+  guard.changed(*none, *one);
+  EXPECT_TRUE(guard.refuses(::getpid(), kModel));
+  std::this_thread::sleep_for(2 * hold);
+  EXPECT_TRUE(guard.refuses(kTool, kModel));
+  EXPECT_FALSE(guard.refuses(::getpid(), kModel));
+  guard.begins(::getpid(), kModel);
+  EXPECT_FALSE(guard.refuses(::getpid(), kModel));
+  open(guard, {"shared", "own"}, ::getpid());
+  EXPECT_FALSE(guard.refuses(::getpid(), kModel));
+}
+
 TEST_F(VersionGuardTest, ForgetsAChangeAfterTheHold) {
   constexpr auto hold = 200ms;
   AtWork at_work{hold};
