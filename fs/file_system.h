@@ -102,8 +102,8 @@ class FileSystem {
 
   // Opens a file for reading, for a tool. EISDIR if it is none; EIO if it is the
   // manifest or the archive of a model that is not whole, if it is the manifest of a model that
-  // changed while the tool was at it or of which the tool missed something, or if a blob is not
-  // what the catalog saw; EMFILE, ENFILE and ENOMEM are this process's troubles.
+  // changed while the tool was at it or of which the tool missed, or may have missed, something, or
+  // if a blob is not what the catalog saw; EMFILE, ENFILE and ENOMEM are this process's troubles.
   [[nodiscard]] std::unique_ptr<OpenFile> open_file(const NodeRef& file, std::error_code& ec,
                                                     const Tool& tool = {});
 
