@@ -84,7 +84,7 @@ class VersionGuard {
   std::atomic<bool> any_ = false;  // most of the time nothing has changed
   std::mutex mutex_;
   Changes changes_;
-  std::set<std::string> gone_;  // the models that are not shown any more, by view name; the last
+  std::set<std::string> gone_;  // the models that are not shown any more, by view name
 };
 
 }  // namespace ollamafs

@@ -22,6 +22,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// By which a store is read, each kind by itself.
+constexpr unsigned kCalls[] = {call::kOpenat2, call::kOpenat, call::kFstat,   call::kReadlink,
+                               call::kReaddir, call::kPread,  call::kReadable};
+
 // Both trees, a list of two children, models that share blobs, an anchor.
 class ScanUnderFaults : public ::testing::TestWithParam<int> {
  protected:
@@ -110,8 +114,7 @@ bool is_of_this_process(int error) {
 }
 
 TEST_P(ScanUnderFaults, FindsWhatIsTrueOrSaysWhatItLacks) {
-  for (const unsigned which : {call::kOpenat2, call::kOpenat, call::kFstat, call::kReadlink,
-                               call::kReaddir, call::kPread, call::kReadable}) {
+  for (const unsigned which : kCalls) {
     at_every_call(which,
                   [&](const std::shared_ptr<const Catalog>& catalog, const std::string& error) {
                     if (!catalog) {
@@ -133,8 +136,7 @@ TEST_P(ScanUnderFaults, FindsWhatIsTrueOrSaysWhatItLacks) {
 class ScanOnABadDisk : public ScanUnderFaults {};
 
 TEST_P(ScanOnABadDisk, TakesNoModelForGone) {
-  for (const unsigned which : {call::kOpenat2, call::kOpenat, call::kFstat, call::kReadlink,
-                               call::kReaddir, call::kPread, call::kReadable}) {
+  for (const unsigned which : kCalls) {
     at_every_call(which, [&](const std::shared_ptr<const Catalog>& catalog, const std::string&) {
       if (!catalog) return;
       EXPECT_TRUE(*catalog == *truth_ || catalog->is_provisional());
