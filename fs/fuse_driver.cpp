@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstring>
@@ -9,6 +10,8 @@
 #include <new>
 #include <span>
 #include <vector>
+
+#include "fs/request_loop.h"
 
 namespace ollamafs {
 namespace {
@@ -97,6 +100,7 @@ void init(void* userdata, fuse_conn_info* connection) {
   ask(FUSE_CAP_READDIRPLUS_AUTO);
   ask(FUSE_CAP_ASYNC_READ);
   ask(kDirectIoAllowMmap);
+  connection->max_write = std::min(connection->max_write, kLargestWrite);
   Driver& state = *static_cast<Driver*>(userdata);
   state.kernel_opens_directories = (connection->capable & FUSE_CAP_NO_OPENDIR_SUPPORT) != 0;
   state.passthrough.negotiate(*connection);

@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdarg>
 #include <cstdio>
 #include <stdexcept>
@@ -43,8 +42,6 @@ class Arguments {
  private:
   fuse_args args_ = FUSE_ARGS_INIT(0, nullptr);
 };
-
-using LoopConfig = std::unique_ptr<fuse_loop_config, decltype(&fuse_loop_cfg_destroy)>;
 
 // libfuse's log function has no place for a pointer of ours.
 void (*libfuse_sink)(bool error, const std::string& line) = nullptr;
@@ -116,6 +113,9 @@ void Session::attach(const fuse_custom_io& io, int fd) {
   if (const int error = fuse_session_custom_io(session_.get(), &io, fd); error != 0) {
     throw std::system_error{-error, std::generic_category(), "fuse_session_custom_io"};
   }
+  read_ = [this, fd, read = io.read](void* buffer, std::size_t size) {
+    return read(fd, buffer, size, driver_.get());
+  };
 }
 
 void Session::forget(const CacheNotice& notice) noexcept {
@@ -138,25 +138,11 @@ BlobAccess Session::blob_access() const {
 }
 
 void Session::run(unsigned threads) {
-  int result = 0;
-  if (threads <= 1) {
-    result = fuse_session_loop(session_.get());
-  } else {
-    const LoopConfig config{fuse_loop_cfg_create(), fuse_loop_cfg_destroy};
-    if (!config) throw std::bad_alloc{};
-    fuse_loop_cfg_set_max_threads(config.get(), threads);
-    fuse_loop_cfg_set_idle_threads(config.get(), threads);
-    result = fuse_session_loop_mt(session_.get(), config.get());
-  }
-  // Above 0 it is the signal that asked for the end; this program has its own way with signals.
-  // ECONNABORTED is a mere unmount too: for who takes a request, a late release say, at that
-  // moment.
-  if (result < 0 && result != -ECONNABORTED)
-    throw std::system_error{-result, std::generic_category(), "the connection to the kernel"};
-}
-
-void Session::stop() noexcept {
-  fuse_session_exit(session_.get());
+  const auto read_from_mount = [fd = fuse_session_fd(session_.get())](void* buffer,
+                                                                      std::size_t size) {
+    return ::read(fd, buffer, size);
+  };
+  loop_.run(session_.get(), read_ ? read_ : read_from_mount, threads);
 }
 
 std::string libfuse_version() {

@@ -9,6 +9,7 @@
 #include "fs/cache_notice.h"
 #include "fs/file_system.h"
 #include "fs/passthrough.h"
+#include "fs/request_loop.h"
 #include "store/unique_fd.h"
 
 struct fuse_session;
@@ -44,7 +45,8 @@ class Session {
   // about it they have said themselves.
   void mount(const std::filesystem::path& mountpoint);
 
-  // Takes requests from `fd` by `io` instead of from a mount: for tests that play the kernel.
+  // Takes requests from `fd` by `io` instead of from a mount: for tests that play the kernel. `fd`
+  // is the session's from then on.
   void attach(const fuse_custom_io& io, int fd);
 
   // Makes the kernel forget something. What it does not know, or a session that is not mounted, is
@@ -54,8 +56,8 @@ class Session {
   // Who reads the blobs; settled by the first that is opened.
   [[nodiscard]] BlobAccess blob_access() const;
 
-  // Answers requests until the file system is unmounted or stop() is called, with several threads
-  // unless `threads` is 1. Throws std::system_error if the connection breaks.
+  // Answers requests until the file system is unmounted or stop() is called, with at most so many
+  // threads. Throws as RequestLoop::run does. Once only.
   void run(unsigned threads = 10);
 
   // Whether the mount's connection lives: the kernel ends it with the last place of the mount, or
@@ -65,9 +67,8 @@ class Session {
   // Ends the connection: who waits for an answer gets ENOTCONN. After run().
   void disconnect() noexcept;
 
-  // Makes run() return without waiting for what is open. Safe from any thread. The thread in run()
-  // must be woken: by a signal or by the next request.
-  void stop() noexcept;
+  // Makes run() return without waiting for what is open. Safe from any thread.
+  void stop() noexcept { loop_.stop(); }
 
  private:
   struct Destroy {
@@ -76,6 +77,8 @@ class Session {
 
   std::unique_ptr<Driver> driver_;  // outlives session_, which uses it to its end
   std::unique_ptr<fuse_session, Destroy> session_;
+  RequestLoop::Read read_;  // of a session that is attached
+  RequestLoop loop_;
   UniqueFd ended_;  // what libfuse is shown in the end
   bool mounted_ = false;
 };

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <linux/capability.h>
 #include <malloc.h>
-#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -146,7 +145,6 @@ class Daemon {
       : log_{log},
         options_{options},
         access_{access},
-        main_thread_{::pthread_self()},
         signals_{std::make_unique<SignalWatcher>(
             [this](int signal, int count) { on_signal(signal, count); })},
         store_{open_store(choice, access.outside_links(), options.follow, calls)},
@@ -242,7 +240,6 @@ class Daemon {
   void stop() {
     notifier_->close();
     session_->stop();
-    SignalWatcher::wake(main_thread_);
   }
 
   // The first signal takes the mount out of sight and lets what is open be read to its end; the
@@ -297,8 +294,7 @@ class Daemon {
   Log& log_;
   const MountOptions& options_;
   const MountAccess& access_;
-  std::string access_note_;  // as it was said last
-  pthread_t main_thread_;
+  std::string access_note_;             // as it was said last
   std::atomic<bool> stopping_ = false;  // a signal came
   std::atomic<bool> mounted_ = false;
   std::atomic<bool> answered_ = false;

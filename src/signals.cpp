@@ -10,18 +10,10 @@
 #include <system_error>
 
 namespace ollamafs {
-namespace {
-
-constexpr int kWakeSignal = SIGUSR2;
-
-}  // namespace
 
 SignalWatcher::SignalWatcher(std::function<void(int, int)> on_signal)
     : on_signal_{std::move(on_signal)} {
   std::signal(SIGPIPE, SIG_IGN);
-  struct sigaction nothing {};
-  nothing.sa_handler = [](int) {};  // no SA_RESTART: the call in progress returns EINTR
-  ::sigaction(kWakeSignal, &nothing, nullptr);
 
   sigset_t set;
   sigemptyset(&set);
@@ -47,10 +39,6 @@ void SignalWatcher::watch() {
       on_signal_(static_cast<int>(info.ssi_signo), count++);
     }
   }
-}
-
-void SignalWatcher::wake(pthread_t target) noexcept {
-  ::pthread_kill(target, kWakeSignal);
 }
 
 }  // namespace ollamafs

@@ -17,9 +17,6 @@ class SignalWatcher {
   SignalWatcher(const SignalWatcher&) = delete;
   SignalWatcher& operator=(const SignalWatcher&) = delete;
 
-  // Interrupts a system call that the thread `target` waits in.
-  static void wake(pthread_t target) noexcept;
-
  private:
   void watch();
 

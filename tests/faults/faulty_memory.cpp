@@ -18,7 +18,7 @@ void fail_allocations_by(FaultPlan* plan) noexcept {
 void* allocate(std::size_t size, std::size_t alignment) {
   FaultPlan* const plan = plan_of_memory;
   void* memory = nullptr;
-  if (!plan || !plan->takes_memory())
+  if (!plan || !plan->takes_memory(size))
     memory = alignment ? std::aligned_alloc(alignment, size) : std::malloc(size);
   if (!memory) throw std::bad_alloc{};
   return memory;

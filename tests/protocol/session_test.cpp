@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <memory>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "tests/protocol/fake_kernel.h"
 #include "tests/protocol/served_store.h"
@@ -125,6 +127,15 @@ TEST_P(SessionTest, IsNotDisturbedByAnInterruptThatComesAfterItsReply) {
 
 // ---- the end ----
 
+// So many requests at once that the session takes all the threads that it may have.
+void keep_all_threads_busy(FakeKernel& kernel) {
+  std::vector<std::uint64_t> sent;
+  for (int i = 0; i < 64; ++i) {
+    sent.push_back(kernel.send(FUSE_GETATTR, FUSE_ROOT_ID, getattr_body()));
+  }
+  for (const std::uint64_t unique : sent) EXPECT_EQ(kernel.wait(unique).error, 0);
+}
+
 TEST_P(SessionTest, EndsWhenTheKernelHangsUp) {
   kernel.disconnect();
   EXPECT_NO_THROW(kernel.wait_for_end());
@@ -141,15 +152,28 @@ TEST_P(SessionTest, EndsAfterDestroy) {
   EXPECT_NO_THROW(kernel.wait_for_end());
 }
 
-TEST_P(SessionTest, EndsAtTheNextRequestOnceItWasToldToStop) {
+TEST_P(SessionTest, EndsWhenItIsToldToStop) {
+  keep_all_threads_busy(kernel);
   kernel.session().stop();
-  kernel.tell(FUSE_GETATTR, FUSE_ROOT_ID, getattr_body());
   EXPECT_NO_THROW(kernel.wait_for_end());
 }
 
 TEST_P(SessionTest, ReportsAConnectionThatBreaks) {
   kernel.send_garbage("x");
   EXPECT_THROW(kernel.wait_for_end(), std::system_error);
+}
+
+// No thread takes the lock of stderr with it, for which the end of the program would wait.
+TEST(SessionEnd, LeavesStderrUnlocked) {
+  for (int i = 0; i < 50; ++i) {
+    ServedStore store{one_model};
+    FakeKernel kernel{store.fs(), {.threads = 8}};
+    keep_all_threads_busy(kernel);
+    kernel.disconnect(ECONNABORTED);
+    EXPECT_NO_THROW(kernel.wait_for_end());
+    ASSERT_EQ(::ftrylockfile(stderr), 0) << "round " << i;
+    ::funlockfile(stderr);
+  }
 }
 
 // A mount that is torn away, or left at the second signal, sends no release for what is open.

@@ -21,7 +21,7 @@ std::uint64_t scattered(std::uint64_t x) noexcept {
 
 void FaultPlan::clear() {
   calls = delayed = held = 0;
-  allocations_to_one = allocation_to_fail = 0;
+  allocations_to_one = allocation_to_fail = largest_allocation = 0;
   seen = injected = allocations_failed = 0;
 }
 
@@ -35,11 +35,13 @@ void FaultPlan::fail(unsigned which, int with, std::uint64_t behind, std::uint64
   calls = which;
 }
 
-bool FaultPlan::takes_memory() noexcept {
+bool FaultPlan::takes_memory(std::uint64_t bytes) noexcept {
   const std::uint64_t to_one = allocations_to_one;
   const bool by_chance = to_one != 0 && scattered(allocations_++) % to_one == 0;
   const bool in_turn = allocation_to_fail != 0 && --allocation_to_fail == 0;
-  if (!by_chance && !in_turn) return false;
+  const std::uint64_t largest = largest_allocation;
+  const bool too_large = largest != 0 && bytes > largest;
+  if (!by_chance && !in_turn && !too_large) return false;
   ++allocations_failed;
   return true;
 }

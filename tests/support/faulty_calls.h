@@ -41,6 +41,8 @@ struct FaultPlan {
   std::atomic<std::uint64_t> allocations_to_one = 0;
   // The one allocation from now on that fails, counted from 1; 0: none.
   std::atomic<std::uint64_t> allocation_to_fail = 0;
+  // Allocations of more bytes fail; 0: none does for its size.
+  std::atomic<std::uint64_t> largest_allocation = 0;
   std::atomic<std::uint64_t> allocations_failed = 0;
 
   std::atomic<std::uint64_t> seen = 0;      // calls that might have gone wrong
@@ -53,7 +55,7 @@ struct FaultPlan {
             std::uint64_t times = ~std::uint64_t{0});
 
   // To be asked at every allocation: whether it fails.
-  [[nodiscard]] bool takes_memory() noexcept;
+  [[nodiscard]] bool takes_memory(std::uint64_t bytes) noexcept;
 
  private:
   std::atomic<std::uint64_t> allocations_ = 0;
