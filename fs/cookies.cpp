@@ -1,7 +1,5 @@
 #include "fs/cookies.h"
 
-#include <algorithm>
-
 namespace ollamafs {
 namespace {
 
@@ -22,8 +20,9 @@ void assign_cookies(std::span<Dentry> entries, std::span<const Dentry> previous)
   std::uint64_t from = Tree::kNoCookie;
   std::size_t first_new = 0;  // of those between two that have a cookie
   bool room = true;
+  auto known = previous.begin();
   for (std::size_t i = 0; i < entries.size(); ++i) {
-    const auto known = std::ranges::lower_bound(previous, entries[i].name, {}, &Dentry::name);
+    while (known != previous.end() && known->name < entries[i].name) ++known;
     if (known == previous.end() || known->name != entries[i].name) continue;
     entries[i].cookie = known->cookie;
     room = room && spread(entries.subspan(first_new, i - first_new), from, known->cookie);

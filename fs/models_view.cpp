@@ -10,7 +10,10 @@ namespace {
 class ModelDirectory {
  public:
   ModelDirectory(TreeBuilder& tree, std::uint32_t index)
-      : tree_{tree}, index_{index}, model_{tree.catalog().models()[index]} {}
+      : tree_{tree},
+        index_{index},
+        model_{tree.catalog().models()[index]},
+        identity_{inode_identity({"models", model_.view_name, model_.manifest->digest.hex()})} {}
 
   void add(TreeBuilder::NodeIndex models) {
     std::string_view name = model_.view_name;
@@ -22,7 +25,7 @@ class ModelDirectory {
 
  private:
   [[nodiscard]] std::string identity(std::string_view below) const {
-    return inode_identity({"models", model_.view_name, model_.manifest->digest.hex(), below});
+    return inode_identity({below}, identity_);
   }
 
   // A broken model cannot be listed: it shows no blob, and none of them counts a link for it.
@@ -52,6 +55,7 @@ class ModelDirectory {
   TreeBuilder& tree_;
   std::uint32_t index_;
   const Model& model_;
+  std::string identity_;  // what those of all its nodes begin with
 };
 
 }  // namespace

@@ -1,28 +1,23 @@
 #pragma once
 
-#include <deque>
-#include <string>
+#include <algorithm>
+#include <memory_resource>
 #include <string_view>
-#include <unordered_set>
 
 namespace ollamafs {
 
-// Keeps names, equal ones once: most names of the view ("blobs", "manifests", "library", the names
-// of shared blobs) stand in many directories.
+// Keeps names, one behind the other: they are small and many, and go all at once.
 class NamePool {
  public:
-  // A view of `name` that lives as long as the pool, also after the pool is moved.
-  std::string_view intern(std::string_view name) {
-    if (const auto known = known_.find(name); known != known_.end()) return *known;
-    return *known_.insert(names_.emplace_back(name)).first;
+  // A view of `name` that lives as long as the pool. Behind it is a NUL, for libfuse.
+  std::string_view add(std::string_view name) {
+    auto* const kept = static_cast<char*>(memory_.allocate(name.size() + 1, 1));
+    *std::ranges::copy(name, kept).out = '\0';
+    return {kept, name.size()};
   }
 
-  // No more names will come.
-  void close() { known_ = {}; }
-
  private:
-  std::deque<std::string> names_;  // elements never move
-  std::unordered_set<std::string_view> known_;
+  std::pmr::monotonic_buffer_resource memory_;
 };
 
 }  // namespace ollamafs

@@ -5,9 +5,8 @@
 namespace ollamafs {
 
 const Node* Tree::find(InodeNumber ino) const noexcept {
-  const auto it =
-      std::ranges::lower_bound(index_, ino, {}, &std::pair<InodeNumber, std::uint32_t>::first);
-  return it == index_.end() || it->first != ino ? nullptr : &nodes_[it->second];
+  const auto index = numbers_.find(ino);
+  return index ? &nodes_[*index] : nullptr;
 }
 
 std::span<const Dentry> Tree::entries(const Node& directory) const noexcept {

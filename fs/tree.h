@@ -8,7 +8,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "fs/inode_number.h"
@@ -49,7 +48,7 @@ struct Node {
 
 // A name in a directory.
 struct Dentry {
-  std::string_view name;
+  std::string_view name;  // with a NUL behind it
   std::uint32_t node;
   // Where a listing goes on behind this entry. Grows along the directory, and stays with the name
   // in the snapshots that follow, so that a listing that goes on in a later one skips nothing.
@@ -99,7 +98,7 @@ class Tree {
   std::vector<Node> nodes_;  // the first is the root
   std::vector<Dentry> entries_;
   std::vector<std::string> texts_;
-  std::vector<std::pair<InodeNumber, std::uint32_t>> index_;  // sorted by number
+  InodeNumbers numbers_;  // those of the nodes, in their order
 };
 
 }  // namespace ollamafs

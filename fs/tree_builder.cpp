@@ -1,7 +1,10 @@
 #include "fs/tree_builder.h"
 
 #include <algorithm>
+#include <functional>
+#include <span>
 #include <stdexcept>
+#include <utility>
 
 #include "fs/cookies.h"
 
@@ -10,9 +13,9 @@ namespace ollamafs {
 TreeBuilder::TreeBuilder(std::shared_ptr<const Catalog> catalog, const TreeOptions& options,
                          InodeNumbers numbers)
     : options_{options}, numbers_{std::move(numbers)}, tree_{new Tree} {
-  blob_nodes_.assign(catalog->blobs().size(), Node::kNone);
-  // Each model has its directories, its manifest and its archive; most blobs have one name.
-  const std::size_t nodes = catalog->models().size() * 8 + catalog->blobs().size();
+  blob_nodes_.resize(catalog->blobs().size());
+  // Each model has its directories, its manifest and its archive, and there is room for groups.
+  const std::size_t nodes = catalog->models().size() * 9 + catalog->blobs().size();
   numbers_.reserve(nodes);
   tree_->nodes_.reserve(nodes);
   links_.reserve(nodes);
@@ -40,7 +43,11 @@ TreeBuilder::NodeIndex TreeBuilder::add(NodeKind kind, InodeNumber ino, uid_t ui
 }
 
 void TreeBuilder::link(NodeIndex parent, std::string_view name, NodeIndex node) {
-  links_.push_back({parent, tree_->names_.intern(name), node});
+  link_kept(parent, tree_->names_.add(name), node);
+}
+
+void TreeBuilder::link_kept(NodeIndex parent, std::string_view name, NodeIndex node) {
+  links_.push_back({parent, name, node});
   if (tree_->nodes_[node].is_directory()) tree_->nodes_[node].parent = parent;
 }
 
@@ -90,7 +97,7 @@ TreeBuilder::NodeIndex TreeBuilder::model_file(NodeIndex parent, std::string_vie
 }
 
 void TreeBuilder::blob(NodeIndex parent, std::string_view name, std::uint32_t blob) {
-  NodeIndex& index = blob_nodes_[blob];
+  auto& [index, kept] = blob_nodes_[blob];
   if (index == Node::kNone) {
     const Blob& of = catalog().blobs()[blob];
     const std::string identity = inode_identity({"blob", of.digest.hex()});
@@ -100,7 +107,8 @@ void TreeBuilder::blob(NodeIndex parent, std::string_view name, std::uint32_t bl
     node.size = of.identity.size;
     node.mtime = content_time(of.digest);
   }
-  link(parent, name, index);
+  if (kept != name) kept = tree_->names_.add(name);
+  link_kept(parent, kept, index);
 }
 
 void TreeBuilder::text(NodeIndex parent, std::string_view name, std::string text) {
@@ -121,23 +129,38 @@ std::shared_ptr<const Tree> TreeBuilder::finish(const Tree* previous) && {
   assign_cookies(previous);
   date_groups();
   count_links();
-  index_numbers();
-  tree_->names_.close();
+  tree_->numbers_ = std::move(numbers_);
   tree_->nodes_.shrink_to_fit();
   return std::move(tree_);
 }
 
+// The entries of one directory side by side, then each directory by itself: most have one entry or
+// get them in their order.
 void TreeBuilder::place_entries() {
-  std::ranges::sort(links_, {}, [](const Link& link) { return std::tie(link.parent, link.name); });
-  tree_->entries_.reserve(links_.size());
-  for (std::size_t i = 0; i < links_.size(); ++i) {
-    const Link& link = links_[i];
-    if (i > 0 && links_[i - 1].parent == link.parent && links_[i - 1].name == link.name) {
-      throw std::logic_error{"two entries of one name: " + std::string{link.name}};
-    }
+  for (const Link& link : links_) ++tree_->nodes_[link.parent].entries;
+  std::uint32_t placed = 0;
+  for (Node& node : tree_->nodes_) {
+    if (node.entries == 0) continue;
+    node.first_entry = placed;
+    placed += std::exchange(node.entries, 0);
+  }
+  tree_->entries_.resize(placed);
+  for (const Link& link : links_) {
     Node& parent = tree_->nodes_[link.parent];
-    if (parent.entries++ == 0) parent.first_entry = static_cast<std::uint32_t>(i);
-    tree_->entries_.push_back({link.name, link.node, 0});
+    tree_->entries_[parent.first_entry + parent.entries++] = {link.name, link.node, 0};
+  }
+  for (const Node& node : tree_->nodes_) sort_entries(node);
+}
+
+void TreeBuilder::sort_entries(const Node& directory) {
+  const auto entries = std::span{tree_->entries_}.subspan(directory.first_entry, directory.entries);
+  const auto disorder = [&] {
+    return std::ranges::adjacent_find(entries, std::ranges::greater_equal{}, &Dentry::name);
+  };
+  if (disorder() == entries.end()) return;
+  std::ranges::sort(entries, {}, &Dentry::name);
+  if (const auto twin = disorder(); twin != entries.end()) {
+    throw std::logic_error{"two entries of one name: " + std::string{twin->name}};
   }
 }
 
@@ -181,14 +204,6 @@ void TreeBuilder::count_links() {
     }
   }
   tree_->nodes_[kRoot].nlink += 2;
-}
-
-void TreeBuilder::index_numbers() {
-  tree_->index_.reserve(tree_->nodes_.size());
-  for (NodeIndex i = 0; i < tree_->nodes_.size(); ++i) {
-    tree_->index_.emplace_back(tree_->nodes_[i].ino, i);
-  }
-  std::ranges::sort(tree_->index_);
 }
 
 }  // namespace ollamafs

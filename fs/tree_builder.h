@@ -5,7 +5,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <unordered_map>
 #include <vector>
 
@@ -34,6 +33,7 @@ class TreeBuilder {
  public:
   using NodeIndex = std::uint32_t;
 
+  // `numbers` must not have given out any.
   TreeBuilder(std::shared_ptr<const Catalog> catalog, const TreeOptions& options,
               InodeNumbers numbers = InodeNumbers{});
 
@@ -77,13 +77,21 @@ class TreeBuilder {
     NodeIndex node;
   };
 
+  struct BlobNode {
+    NodeIndex node = Node::kNone;  // kNone: not made yet
+    std::string_view name{};       // the last of its names: nearly always the only one
+  };
+
+  // `ino` is the number that was given out last: a node's index is its number's place among them.
   NodeIndex add(NodeKind kind, InodeNumber ino, uid_t uid, gid_t gid);
   void link(NodeIndex parent, std::string_view name, NodeIndex node);
+  // The same with a name that is kept already.
+  void link_kept(NodeIndex parent, std::string_view name, NodeIndex node);
   void place_entries();
+  void sort_entries(const Node& directory);
   void assign_cookies(const Tree* previous);
   void date_groups();
   void count_links();
-  void index_numbers();
 
   TreeOptions options_;
   InodeNumbers numbers_;
@@ -91,7 +99,7 @@ class TreeBuilder {
   std::vector<Link> links_;
   std::unordered_map<std::string, NodeIndex> groups_;       // by path
   std::unordered_map<NodeIndex, std::string> group_paths_;  // the other way round
-  std::vector<NodeIndex> blob_nodes_;                       // by blob index; kNone: not made yet
+  std::vector<BlobNode> blob_nodes_;                        // by blob index
 };
 
 }  // namespace ollamafs

@@ -41,9 +41,10 @@ std::uint64_t archive_size(const Model& model) {
   const StoredManifest& manifest = *model.manifest;
   std::uint64_t total =
       member_size(portable_manifest_path(model), manifest.bytes.size()) + kEndOfArchive;
+  const std::string blob_path = Digest{}.blob_path();  // as long as any other
   for (const BlobRef& blob : manifest.blobs) {
     if (blob.size > max - total) return max;
-    total = std::min(max, total + member_size(blob.digest.blob_path(), blob.size));
+    total = std::min(max, total + member_size(blob_path, blob.size));
   }
   return std::min(max, total + tar_padding(total, kTarRecord));
 }

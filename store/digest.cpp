@@ -2,6 +2,7 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <memory>
 #include <stdexcept>
 
@@ -84,25 +85,28 @@ Digest Hasher::finish() {
   return Digest{bytes};
 }
 
-std::string Digest::hex() const {
+std::string Digest::hex_after(std::string_view prefix) const {
   constexpr std::string_view digits = "0123456789abcdef";
-  std::string out;
-  out.reserve(2 * kBytes);
+  std::string out(prefix.size() + 2 * kBytes, '\0');
+  auto to = std::ranges::copy(prefix, out.begin()).out;
   for (const std::uint8_t byte : bytes_) {
-    out += digits[byte >> 4];
-    out += digits[byte & 0xf];
+    *to++ = digits[byte >> 4];
+    *to++ = digits[byte & 0xf];
   }
   return out;
 }
 
+std::string Digest::hex() const {
+  return hex_after("");
+}
 std::string Digest::to_string() const {
-  return "sha256:" + hex();
+  return hex_after("sha256:");
 }
 std::string Digest::blob_name() const {
-  return "sha256-" + hex();
+  return hex_after("sha256-");
 }
 std::string Digest::blob_path() const {
-  return "blobs/" + blob_name();
+  return hex_after("blobs/sha256-");
 }
 
 std::string Digest::id() const {

@@ -46,6 +46,8 @@ class Digest {
   auto operator<=>(const Digest&) const noexcept = default;
 
  private:
+  [[nodiscard]] std::string hex_after(std::string_view prefix) const;
+
   Bytes bytes_{};
 };
 

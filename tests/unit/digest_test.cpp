@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <ctime>
 #include <string>
 #include <string_view>
@@ -71,6 +72,7 @@ TEST(Digest, WritesLowerCaseWhateverItRead) {
   EXPECT_EQ(digest->hex(), kAbc);
   EXPECT_EQ(digest->to_string(), spelled("sha256:", kAbc));
   EXPECT_EQ(digest->blob_name(), spelled("sha256-", kAbc));
+  EXPECT_EQ(digest->blob_path(), spelled("blobs/sha256-", kAbc));
   EXPECT_EQ(digest->id(), "ba7816bf8f01");
 }
 
@@ -79,6 +81,18 @@ TEST(Digest, ReadsWhatItWrites) {
   EXPECT_THAT(Digest::parse(digest.to_string()), Optional(digest));
   EXPECT_THAT(Digest::parse(digest.blob_name()), Optional(digest));
   EXPECT_THAT(Digest::parse_hex(digest.hex()), Optional(digest));
+}
+
+TEST(Digest, ReadsEveryByteThatItWrites) {
+  for (int byte = 0; byte < 256; ++byte) {
+    Digest::Bytes bytes{};
+    bytes.fill(static_cast<std::uint8_t>(byte));
+    char digits[3];
+    std::snprintf(digits, sizeof digits, "%02x", static_cast<unsigned>(byte));
+    const std::string hex = Digest{bytes}.hex();
+    EXPECT_EQ(hex.substr(62), digits);
+    EXPECT_THAT(Digest::parse_hex(hex), Optional(Digest{bytes}));
+  }
 }
 
 // A digest becomes a file name, so nothing that could lead elsewhere may pass for one.

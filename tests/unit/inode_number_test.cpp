@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -79,6 +80,23 @@ TEST(InodeNumbers, DoNotCollideForAHundredThousandNodes) {
   }
 }
 
+TEST(InodeNumbers, TellWhichCameWhen) {
+  InodeNumbers numbers;
+  std::vector<InodeNumber> given{kRootInode};
+  for (int i = 0; i < 1000; ++i) given.push_back(numbers.assign(std::to_string(i), i % 3 == 0));
+  for (std::uint32_t i = 0; i < given.size(); ++i) EXPECT_EQ(numbers.find(given[i]), i);
+  for (const InodeNumber number : {InodeNumber{0}, InodeNumber{2}, kLimit, ~InodeNumber{0}}) {
+    EXPECT_EQ(numbers.find(number), std::nullopt) << number;
+  }
+}
+
+TEST(InodeIdentity, GoesOnFromOneForThePartsBefore) {
+  EXPECT_EQ(inode_identity({"c", ""}, inode_identity({"a", "b"})),
+            inode_identity({"a", "b", "c", ""}));
+  const std::string longer(1000, 'x');
+  EXPECT_EQ(inode_identity({longer}, inode_identity({longer})), inode_identity({longer, longer}));
+}
+
 // ---- a hash that fails ----
 
 std::uint64_t length_of(std::string_view bytes) noexcept {
@@ -92,6 +110,17 @@ TEST(InodeNumbers, OfIdentitiesWithOneHashAreDifferent) {
     EXPECT_TRUE(given.insert(numbers.assign(identity)).second) << identity;
   }
   EXPECT_TRUE(given.contains(103));  // the first has its own
+}
+
+// Their places in a table lie side by side, and go on at its beginning.
+TEST(InodeNumbers, ThatAreNeighboursAreFound) {
+  InodeNumbers numbers{[](std::string_view bytes) noexcept -> std::uint64_t {
+    return 0xFFFF'FFFF - bytes.size() % 4 * 0x1'0000;
+  }};
+  std::vector<InodeNumber> given{kRootInode};
+  for (int i = 0; i < 4; ++i) given.push_back(numbers.assign(std::string(i, 'a')));
+  for (std::uint32_t i = 0; i < given.size(); ++i) EXPECT_EQ(numbers.find(given[i]), i);
+  EXPECT_EQ(numbers.find(0xFFFF), std::nullopt);
 }
 
 TEST(InodeNumbers, OfIdentitiesWithOneHashAreTheSameOnEveryMount) {

@@ -168,6 +168,14 @@ TEST_F(TreeTest, RefusesTwoEntriesOfOneName) {
   EXPECT_THROW((void)std::move(building).finish(), std::logic_error);
 }
 
+TEST_F(TreeTest, RefusesTwoEntriesOfOneNameWithOthersBetween) {
+  TreeBuilder building = builder();
+  for (const char* name : {"name", "other", "a", "name"}) {
+    building.text(TreeBuilder::kRoot, name, "text");
+  }
+  EXPECT_THROW((void)std::move(building).finish(), std::logic_error);
+}
+
 TEST_F(TreeTest, CountsTheDirectoriesThatADirectoryLeadsTo) {
   TreeBuilder building = builder();
   const auto group = building.group(TreeBuilder::kRoot, "group");
