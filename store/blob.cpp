@@ -16,15 +16,23 @@ std::error_code readable(const FileCalls& calls, int path_fd) noexcept {
 
 }  // namespace
 
-Blob inspect_blob(const StoreDir& store, const Digest& digest) {
+Blob inspect_blob(const StoreDir& store, const Digest& digest, bool* is_alone) {
   Blob blob;
   blob.digest = digest;
-  const StoreDir::Opened path = store.resolve(digest.blob_path(), blob.error);
-  if (blob.error) return blob;
   struct stat st {};
-  if (store.calls().fstat(path.fd.get(), st) != 0) {
-    blob.error = {errno, std::generic_category()};
-  } else if (!S_ISREG(st.st_mode)) {
+  const auto stat = [&](const StoreDir::Opened& opened) {
+    if (!blob.error && store.calls().fstat(opened.fd.get(), st) != 0)
+      blob.error = {errno, std::generic_category()};
+    return !blob.error;
+  };
+  StoreDir::Opened path = store.resolve_entry(digest.blob_path(), blob.error);
+  if (!stat(path)) return blob;
+  if (is_alone) *is_alone = S_ISREG(st.st_mode) && st.st_nlink == 1;
+  if (S_ISLNK(st.st_mode)) {
+    path = store.resolve(digest.blob_path(), blob.error);
+    if (!stat(path)) return blob;
+  }
+  if (!S_ISREG(st.st_mode)) {
     blob.error = std::make_error_code(std::errc::invalid_argument);
   } else {
     blob.error = readable(store.calls(), path.fd.get());

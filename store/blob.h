@@ -26,7 +26,9 @@ struct Blob {
 };
 
 // Looks at the file of the blob `digest` without opening it: good is a regular file that this
-// process may read.
-[[nodiscard]] Blob inspect_blob(const StoreDir& store, const Digest& digest);
+// process may read. `is_alone` gets whether it can change by its own name only: it is no symlink,
+// and has no other name.
+[[nodiscard]] Blob inspect_blob(const StoreDir& store, const Digest& digest,
+                                bool* is_alone = nullptr);
 
 }  // namespace ollamafs

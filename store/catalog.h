@@ -3,7 +3,6 @@
 #include <sys/types.h>
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -50,10 +49,10 @@ class Catalog {
   // problem of the store.
   [[nodiscard]] static std::shared_ptr<const Catalog> read(const StoreDir& store);
 
-  // The same, of a store that is read again and again: `reader` remembers its manifests, and
-  // `on_directory` is called with each directory of its trees before that is read.
-  [[nodiscard]] static std::shared_ptr<const Catalog> read(
-      const StoreDir& store, TagReader& reader, const std::function<void(int)>& on_directory);
+  // The same, of a store that is read again and again: `reader` remembers its manifests, and its
+  // memory what else there is.
+  [[nodiscard]] static std::shared_ptr<const Catalog> read(const StoreDir& store,
+                                                           TagReader& reader);
 
   // What a store holds that is not there.
   [[nodiscard]] static std::shared_ptr<const Catalog> empty();

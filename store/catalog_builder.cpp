@@ -19,13 +19,13 @@ namespace ollamafs {
 // Reads a store into a Catalog: the tags of both trees, what each leads to, every blob once.
 class CatalogBuilder {
  public:
-  CatalogBuilder(const StoreDir& store, TagReader& reader,
-                 const std::function<void(int)>& on_directory)
-      : store_{store}, reader_{reader}, on_directory_{on_directory} {}
+  CatalogBuilder(const StoreDir& store, TagReader& reader) : store_{store}, reader_{reader} {}
 
   std::shared_ptr<const Catalog> build() && {
     reader_.begin();
-    for (auto& [name, tags] : tags_by_name()) add_models(tags);
+    auto by_name = tags_by_name();
+    out_->models_.reserve(by_name.size());
+    for (auto& [name, tags] : by_name) add_models(tags);
     reader_.end();
     assign_shown_names(out_->models_, out_->problems_);
     std::ranges::sort(out_->models_, {}, &Model::view_name);
@@ -49,7 +49,7 @@ class CatalogBuilder {
     std::map<std::string, Tags> by_name;
     for (const TreeKind tree : {TreeKind::v1, TreeKind::v2}) {
       refuse_unlistable(tree_folder(tree));
-      TagListing listing = list_tags(store_, tree, on_directory_, reader_.limits());
+      TagListing listing = list_tags(store_, tree, reader_.memory(), reader_.limits());
       std::ranges::move(listing.problems, std::back_inserter(out_->problems_));
       std::ranges::copy(listing.unread, std::back_inserter(out_->unread_));
       if (tree == TreeKind::v2) v2_ = {std::move(listing.unlisted), std::move(listing.unread)};
@@ -109,12 +109,15 @@ class CatalogBuilder {
     if (tags.v2) {
       TagResult result = reader_.read(*tags.v2);
       const auto* failure = std::get_if<TagFailure>(&result);
-      if (!failure || !failure->missing || tags.v1.empty()) {
+      const bool is_none = failure && (failure->missing || failure->directory);
+      if (!is_none || tags.v1.empty()) {
         add_model(*tags.v2, std::move(result));
         return;
       }
-      problem(tags.v2->path,
-              fmt::format("is passed over for {}: {}", tags.v1.front().path, failure->reason));
+      problem(tags.v2->path, failure->directory
+                                 ? failure->reason
+                                 : fmt::format("is passed over for {}: {}", tags.v1.front().path,
+                                               failure->reason));
     }
     for (const Tag& tag : tags.v1) add_model(tag, reader_.read(tag));
   }
@@ -185,11 +188,18 @@ class CatalogBuilder {
   [[nodiscard]] std::uint32_t blob_index(const Digest& digest) {
     const auto [it, is_new] =
         blob_indexes_.try_emplace(digest, static_cast<std::uint32_t>(out_->blobs_.size()));
-    if (is_new) {
-      out_->blobs_.push_back(inspect_blob(store_, digest));
-      refuse_shortage(store_, digest.blob_path(), out_->blobs_.back().error);
-    }
+    if (is_new) out_->blobs_.push_back(look_at_blob(digest));
     return it->second;
+  }
+
+  [[nodiscard]] Blob look_at_blob(const Digest& digest) {
+    StoreMemory* const memory = reader_.memory();
+    if (const Blob* const known = memory ? memory->blob(digest) : nullptr) return *known;
+    bool is_alone = false;
+    Blob blob = inspect_blob(store_, digest, &is_alone);
+    refuse_shortage(store_, digest.blob_path(), blob.error);
+    if (memory && is_alone && blob.good()) memory->remember(blob);
+    return blob;
   }
 
   void resolve_blobs(Model& model) {
@@ -251,7 +261,6 @@ class CatalogBuilder {
 
   const StoreDir& store_;
   TagReader& reader_;
-  const std::function<void(int)>& on_directory_;
   std::shared_ptr<Catalog> out_{new Catalog};
   std::unordered_map<Digest, std::uint32_t> blob_indexes_;
   struct {
@@ -264,12 +273,11 @@ class CatalogBuilder {
 
 std::shared_ptr<const Catalog> Catalog::read(const StoreDir& store) {
   TagReader reader{store};
-  return read(store, reader, [](int) {});
+  return read(store, reader);
 }
 
-std::shared_ptr<const Catalog> Catalog::read(const StoreDir& store, TagReader& reader,
-                                             const std::function<void(int)>& on_directory) {
-  return CatalogBuilder{store, reader, on_directory}.build();
+std::shared_ptr<const Catalog> Catalog::read(const StoreDir& store, TagReader& reader) {
+  return CatalogBuilder{store, reader}.build();
 }
 
 }  // namespace ollamafs

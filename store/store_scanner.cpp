@@ -16,14 +16,22 @@ namespace fs = std::filesystem;
 
 StoreScanner::StoreScanner(StoreDir& store, bool watch)
     : store_{store},
-      reader_{store, true},
-      watch_{watch ? std::make_unique<StoreWatch>() : nullptr} {}
+      watch_{watch ? std::make_unique<StoreWatch>() : nullptr},
+      memory_{watch_.get()},
+      reader_{store, true, {}, &memory_} {}
 
-std::shared_ptr<const Catalog> StoreScanner::scan() {
-  if (watch_) {
-    watch_->begin();
-    watch_path();
-  }
+std::shared_ptr<const Catalog> StoreScanner::scan() try {
+  memory_.begin();
+  if (watch_) watch_path();
+  auto catalog = read();
+  memory_.end();
+  return catalog;
+} catch (...) {
+  memory_.forget();
+  throw;
+}
+
+std::shared_ptr<const Catalog> StoreScanner::read() {
   std::error_code ec;
   store_.reopen(ec);
   const bool missing =
@@ -37,15 +45,12 @@ std::shared_ptr<const Catalog> StoreScanner::scan() {
     if (watch_) {
       const StoreDir::Opened blobs = store_.open_directory("blobs", ec);
       refuse_shortage(store_, "blobs", ec);
-      if (!ec) watch_->add(blobs.fd.get(), StoreWatch::Kind::blobs);
+      if (!ec) memory_.watch_blobs(blobs.fd.get());
       is_blind = is_disk_failure(ec);
       if (ec == std::errc::permission_denied) watch_->cannot("blobs/ may not be listed");
     }
-    catalog = Catalog::read(store_, reader_, [this](int directory) {
-      if (watch_) watch_->add(directory, StoreWatch::Kind::manifests);
-    });
+    catalog = Catalog::read(store_, reader_);
   }
-  if (watch_) watch_->end();
   is_provisional_ = is_blind || catalog->is_provisional();
   return catalog;
 }

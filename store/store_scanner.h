@@ -5,6 +5,7 @@
 
 #include "store/catalog.h"
 #include "store/store_dir.h"
+#include "store/store_memory.h"
 #include "store/store_watch.h"
 #include "store/tag_reader.h"
 
@@ -31,13 +32,15 @@ class StoreScanner {
   [[nodiscard]] StoreWatch* watch() noexcept { return watch_.get(); }
 
  private:
+  [[nodiscard]] std::shared_ptr<const Catalog> read();
   void watch_path();
   void watch_way(const std::filesystem::path& path);
 
   StoreDir& store_;
+  std::unique_ptr<StoreWatch> watch_;
+  StoreMemory memory_;
   TagReader reader_;
   bool is_provisional_ = false;
-  std::unique_ptr<StoreWatch> watch_;
 };
 
 }  // namespace ollamafs

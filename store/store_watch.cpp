@@ -10,8 +10,9 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <new>
+#include <utility>
 
-#include "store/digest.h"
 #include "store/text.h"
 
 namespace ollamafs {
@@ -72,47 +73,82 @@ void StoreWatch::end() {
   });
 }
 
-StoreWatch::Watched* StoreWatch::watch(const char* path) {
-  if (!inotify_) return nullptr;
+void StoreWatch::use(Watched& watched) {
+  if (std::exchange(watched.used, true)) return;
+  watched.names.clear();
+  watched.folders.clear();
+}
+
+int StoreWatch::watch(const char* path) {
+  if (!inotify_) return kNone;
   const int id = ::inotify_add_watch(inotify_.get(), path, kEvents);
   if (id < 0) {
     // One that is not there, or may not be read, is for others to complain of.
     if (errno != ENOENT && errno != ENOTDIR && errno != EACCES) fail(printable(path), errno);
-    return nullptr;
+    return kNone;
   }
-  Watched& watched = watched_[id];
-  if (!watched.used) watched.names.clear();
-  watched.used = true;
-  return &watched;
+  use(watched_[id]);
+  return id;
 }
 
-void StoreWatch::add(int directory, Kind kind) {
+int StoreWatch::add(int directory, Kind kind, const std::string& folder) {
   if (is_remote(directory)) cannot("it is on a network file system");
-  const std::string path = "/proc/self/fd/" + std::to_string(directory);
-  if (Watched* const watched = watch(path.c_str())) watched->kind = kind;
+  const int id = watch(("/proc/self/fd/" + std::to_string(directory)).c_str());
+  if (id == kNone) return kNone;
+  Watched& watched = watched_[id];
+  watched.kind = kind;
+  if (kind == Kind::manifests) watched.folders.insert(folder);
+  return id;
+}
+
+bool StoreWatch::keep(int watch, const std::string& folder) {
+  const auto it = watched_.find(watch);
+  if (it == watched_.end()) return false;
+  use(it->second);
+  it->second.folders.insert(folder);
+  return true;
 }
 
 void StoreWatch::add_name(const std::filesystem::path& directory, const std::string& name) {
-  if (Watched* const watched = watch(directory.c_str())) watched->names.insert(name);
+  if (const int id = watch(directory.c_str()); id != kNone) watched_[id].names.insert(name);
 }
 
-bool StoreWatch::matters(int watch, std::uint32_t mask, std::string_view name) {
-  if (mask & IN_Q_OVERFLOW) return true;
+// What cannot be noted for want of memory may be anything.
+bool StoreWatch::matters(int watch, std::uint32_t mask, std::string_view name) try {
+  if (mask & IN_Q_OVERFLOW) return changes_.everything = true;
   const auto it = watched_.find(watch);
   if (it == watched_.end()) return false;
-  if (mask & IN_IGNORED) {
-    watched_.erase(it);
-    return true;
-  }
-  const Watched& watched = it->second;
+  const bool result = matters(it->second, mask, name);
+  if (mask & IN_IGNORED) watched_.erase(it);
+  return result;
+} catch (const std::bad_alloc&) {
+  return changes_.everything = true;
+}
+
+bool StoreWatch::matters(const Watched& watched, std::uint32_t mask, std::string_view name) {
+  const bool is_itself = (mask & (IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF)) != 0;
   // A directory may be watched for certain names as well as for what it holds.
-  if (watched.names.contains(name)) return true;
-  if (mask & (IN_DELETE_SELF | IN_MOVE_SELF)) return true;
+  if (watched.names.contains(name) || (is_itself && watched.kind != Kind::manifests)) {
+    return changes_.everything = true;
+  }
   switch (watched.kind) {
     case Kind::manifests:
-      return !name.empty() && !name.starts_with(".manifest-");
+      if (is_itself) {
+        changes_.trees.insert(watched.folders.begin(), watched.folders.end());
+        return true;
+      }
+      if (name.empty() || name.starts_with(".manifest-")) return false;
+      for (const std::string& folder : watched.folders) {
+        changes_.folders.insert(folder);
+        if (mask & IN_ISDIR) changes_.trees.insert(folder + "/" + std::string{name});
+      }
+      return true;
     case Kind::blobs:
-      return Digest::parse(name).has_value();
+      if (const auto digest = Digest::parse(name)) {
+        changes_.blobs.insert(*digest);
+        return true;
+      }
+      return false;
     case Kind::names:
       break;
   }
@@ -131,6 +167,11 @@ bool StoreWatch::has_changed() {
       at += sizeof(inotify_event) + event->len;
     }
   }
+}
+
+StoreChanges StoreWatch::take_changes() {
+  (void)has_changed();
+  return std::exchange(changes_, {});
 }
 
 }  // namespace ollamafs

@@ -8,9 +8,18 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "store/digest.h"
 #include "store/unique_fd.h"
 
 namespace ollamafs {
+
+// What has happened in what was watched.
+struct StoreChanges {
+  bool everything = false;                     // may have changed
+  std::set<std::string, std::less<>> folders;  // of manifests: their entries, and the files in them
+  std::set<std::string, std::less<>> trees;    // folders that came, went or moved, with all below
+  std::set<Digest> blobs;
+};
 
 // Tells when something in a set of directories changes, by inotify(7). Not for use from several
 // threads at once.
@@ -33,8 +42,15 @@ class StoreWatch {
   void begin();
   void end();
 
-  // Watches an open directory. What happens in it from now on is told.
-  void add(int directory, Kind kind);
+  // Watches an open directory; of one of manifests `folder` is the name in StoreChanges. What
+  // happens in it from now on is told. Returns a number that tells this directory from every other
+  // one, or kNone.
+  static constexpr int kNone = -1;
+  int add(int directory, Kind kind, const std::string& folder = {});
+
+  // Goes on watching a folder of manifests that add() has given this number. False if it is not
+  // watched any more.
+  [[nodiscard]] bool keep(int watch, const std::string& folder);
 
   // Watches a directory for one name, which may be added to others.
   void add_name(const std::filesystem::path& directory, const std::string& name);
@@ -48,19 +64,27 @@ class StoreWatch {
   // Whether something that matters has happened since the last call.
   [[nodiscard]] bool has_changed();
 
+  // What that is of which has_changed() has told since the last call of this, and what has happened
+  // since.
+  [[nodiscard]] StoreChanges take_changes();
+
  private:
   struct Watched {
     Kind kind = Kind::names;
     std::set<std::string, std::less<>> names;
+    std::set<std::string, std::less<>> folders;
     bool used = false;
   };
 
-  [[nodiscard]] Watched* watch(const char* path);
+  [[nodiscard]] int watch(const char* path);
+  static void use(Watched& watched);
   [[nodiscard]] bool matters(int watch, std::uint32_t mask, std::string_view name);
+  [[nodiscard]] bool matters(const Watched& watched, std::uint32_t mask, std::string_view name);
   void fail(const std::string& what, int error);
 
   UniqueFd inotify_;
   std::unordered_map<int, Watched> watched_;
+  StoreChanges changes_;
   std::optional<std::string> failure_;
 };
 

@@ -71,6 +71,7 @@ bool are_one_file(const FileCalls& calls, int a, int b, std::error_code& ec) noe
 }  // namespace
 
 TagResult TagReader::read(const Tag& tag) {
+  if (auto file = remembered(tag)) return *std::move(file);
   std::error_code ec;
   const StoreDir::Opened entry = store_.resolve_entry(tag.path, ec);
   struct stat st {};
@@ -78,10 +79,62 @@ TagResult TagReader::read(const Tag& tag) {
   judge(tag.path, ec);
   if (ec) return TagFailure{{}, open_failure(ec)};
 
-  if (!S_ISLNK(st.st_mode)) return read_plain(tag);
+  if (S_ISDIR(st.st_mode) || (S_ISLNK(st.st_mode) && leads_to_directory(tag.path))) {
+    TagFailure failure{{}, kDirectoryForManifest};
+    failure.directory = true;
+    return failure;
+  }
+  if (!S_ISLNK(st.st_mode)) {
+    TagResult result = read_plain(tag);
+    (void)watch_from_now(tag.path, result, st);
+    return result;
+  }
   TagResult result = read_link(tag, entry.fd.get());
-  if (auto* file = std::get_if<TagFile>(&result)) file->mtime = st.st_mtim.tv_sec;
+  if (auto* file = std::get_if<TagFile>(&result)) {
+    file->mtime = st.st_mtim.tv_sec;
+    if (const auto it = links_.find(tag.path); it != links_.end()) it->second.mtime = file->mtime;
+  }
   return result;
+}
+
+// Where a symlink leads the store judges, before anything there is touched.
+bool TagReader::leads_to_directory(const std::string& path) const {
+  std::error_code ec;
+  const StoreDir::Opened reached = store_.resolve(path, ec);
+  struct stat st {};
+  return !ec && store_.calls().fstat(reached.fd.get(), st) == 0 && S_ISDIR(st.st_mode);
+}
+
+// What has not changed since it was read, as far as it can be seen.
+std::optional<TagFile> TagReader::remembered(const Tag& tag) {
+  if (!tag.unchanged) return std::nullopt;
+  if (const auto link = links_.find(tag.path); link != links_.end()) {
+    link->second.used = true;
+    auto file = remembered(link->second.digest);
+    if (file) file->mtime = link->second.mtime;
+    return file;
+  }
+  const auto it = known_.find(tag.path);
+  if (it == known_.end() || !it->second.watched) return std::nullopt;
+  return use(it->second);
+}
+
+std::optional<TagFile> TagReader::remembered(const Digest& digest) {
+  if (!memory_ || !memory_->knows_manifest(digest)) return std::nullopt;
+  const auto it = known_.find(digest.blob_path());
+  if (it == known_.end() || !it->second.watched) return std::nullopt;
+  return use(it->second);
+}
+
+// Notes whether a file that was read, and whose entry is this, changes only by its own name.
+bool TagReader::watch_from_now(const std::string& path, const TagResult& result,
+                               const struct stat& entry) {
+  const auto it = known_.find(path);
+  if (it == known_.end()) return false;
+  Known& known = it->second;
+  const bool stands_in = known.identity != FileIdentity::of(entry);  // while another is written
+  return known.watched = std::holds_alternative<TagFile>(result) && known.settled && !stands_in &&
+                         S_ISREG(entry.st_mode) && entry.st_nlink == 1;
 }
 
 TagResult TagReader::read_link(const Tag& tag, int link_fd) {
@@ -102,6 +155,7 @@ TagResult TagReader::read_link(const Tag& tag, int link_fd) {
   if (ec) return TagFailure{{}, open_failure(ec)};
   const StoreDir::Opened own = store_.resolve(digest->blob_path(), ec);
   if (!ec && are_one_file(store_.calls(), reached.fd.get(), own.fd.get(), ec)) {
+    links_[tag.path] = {*digest, 0, true};
     return read_blob(*digest);
   }
   judge(digest->blob_path(), ec);
@@ -114,7 +168,17 @@ TagResult TagReader::read_plain(const Tag& tag) {
 }
 
 TagResult TagReader::read_blob(const Digest& digest) {
-  return read_manifest(digest.blob_path(), &digest);
+  if (auto file = remembered(digest)) return *std::move(file);
+  const std::string path = digest.blob_path();
+  TagResult result = read_manifest(path, &digest);
+  if (!memory_) return result;
+  std::error_code ec;
+  const StoreDir::Opened entry = store_.resolve_entry(path, ec);
+  struct stat st {};
+  if (!ec && store_.calls().fstat(entry.fd.get(), st) == 0 && watch_from_now(path, result, st)) {
+    memory_->remember_manifest(digest);
+  }
+  return result;
 }
 
 void ReadFailures::count(const std::error_code& ec) noexcept {
@@ -133,10 +197,12 @@ void TagReader::begin() {
   failures_ = {};
   bytes_ = 0;
   for (auto& [path, known] : known_) known.used = false;
+  for (auto& [path, link] : links_) link.used = false;
 }
 
 void TagReader::end() {
   std::erase_if(known_, [](const auto& entry) { return !entry.second.used; });
+  std::erase_if(links_, [](const auto& entry) { return !entry.second.used; });
 }
 
 const TagFile& TagReader::use(Known& known) {

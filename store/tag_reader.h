@@ -41,9 +41,10 @@ struct TagFailure {
   // is a model, a broken one, and `reason` is its fault, a sentence. Without it nothing says that
   // there is a model, and `reason` goes on from the tag's path.
   std::optional<Digest> blob;
-  std::string reason;    // one printable line
-  bool missing = false;  // the blob is not there: the v1 tree may have the model
-  bool pending = false;  // somebody is writing the file, it seems: it should be read again
+  std::string reason;      // one printable line
+  bool missing = false;    // the blob is not there: the v1 tree may have the model
+  bool directory = false;  // there is no tag: likewise
+  bool pending = false;    // somebody is writing the file, it seems: it should be read again
 };
 
 // How often something could not be read that is there.
@@ -65,10 +66,13 @@ class TagReader {
   // Servers before 0.40 do not write manifests atomically (ollama-store.md §5). With `patient`, a
   // file that makes no sense and was written to just now counts as what it was before, or is
   // TagFailure::pending.
-  explicit TagReader(const StoreDir& store, bool patient = false, const StoreLimits& limits = {})
-      : store_{store}, patient_{patient}, limits_{limits} {}
+  // With `memory`, which must outlive this, what has not changed is not even looked at.
+  explicit TagReader(const StoreDir& store, bool patient = false, const StoreLimits& limits = {},
+                     StoreMemory* memory = nullptr)
+      : store_{store}, patient_{patient}, limits_{limits}, memory_{memory} {}
 
   [[nodiscard]] const StoreLimits& limits() const noexcept { return limits_; }
+  [[nodiscard]] StoreMemory* memory() const noexcept { return memory_; }
 
   // To be called before and after all tags are read: what is not read between the two is forgotten.
   void begin();
@@ -100,7 +104,21 @@ class TagReader {
     bool settled = false;  // its times tell it from what it is after another write
     TagFile file;
     bool used = false;
+    bool watched = false;  // it is that still, unless the store's memory says otherwise
   };
+
+  // A tag that is a symlink to its manifest's blob.
+  struct KnownLink {
+    Digest digest;
+    std::int64_t mtime = 0;  // seconds
+    bool used = false;
+  };
+
+  [[nodiscard]] bool leads_to_directory(const std::string& path) const;
+  [[nodiscard]] std::optional<TagFile> remembered(const Tag& tag);
+  [[nodiscard]] std::optional<TagFile> remembered(const Digest& digest);
+  [[nodiscard]] bool watch_from_now(const std::string& path, const TagResult& result,
+                                    const struct stat& entry);
 
   [[nodiscard]] TagResult read_manifest(const std::string& path, const Digest* digest);
   [[nodiscard]] TagResult parse(const std::string& path, const Digest* digest, FileContent content);
@@ -111,10 +129,12 @@ class TagReader {
   const StoreDir& store_;
   bool patient_;
   StoreLimits limits_;
+  StoreMemory* memory_;
   std::uint64_t bytes_ = 0;  // of the files that were used since begin()
   bool has_pending_ = false;
   ReadFailures failures_;
-  std::unordered_map<std::string, Known> known_;  // by path below the store
+  std::unordered_map<std::string, Known> known_;      // by path below the store
+  std::unordered_map<std::string, KnownLink> links_;  // likewise
 };
 
 }  // namespace ollamafs

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -8,6 +7,7 @@
 #include "store/problem.h"
 #include "store/store_dir.h"
 #include "store/store_limits.h"
+#include "store/store_memory.h"
 
 namespace ollamafs {
 
@@ -17,11 +17,15 @@ enum class TreeKind { v1, v2 };
 // The folder of a tree, relative to the store: "manifests" or "manifests-v2".
 [[nodiscard]] const char* tree_folder(TreeKind kind) noexcept;
 
+// What is wrong with a tag's entry that is a directory.
+inline constexpr const char* kDirectoryForManifest = "is a directory where a manifest belongs";
+
 // One entry host/namespace/model/tag of a tree. It may still turn out to be no manifest.
 struct Tag {
   TreeKind tree;
   std::string path;  // relative to the store
   ModelName name;
+  bool unchanged = false;  // nothing has happened in its folder since that was listed last
 };
 
 struct TagListing {
@@ -37,10 +41,8 @@ struct TagListing {
 // over, and so are the shadow tags that GGUF conversion leaves behind. A tree that is not there has
 // no tags. Throws std::system_error if this process lacks descriptors or memory, std::length_error
 // if the tree has more entries than the limits allow.
-// `on_directory` is called with a descriptor of each directory before it is read.
-[[nodiscard]] TagListing list_tags(
-    const StoreDir& store, TreeKind kind,
-    const std::function<void(int directory)>& on_directory = [](int) {},
-    const StoreLimits& limits = {});
+// With `memory`, folders that have not changed are not listed again.
+[[nodiscard]] TagListing list_tags(const StoreDir& store, TreeKind kind,
+                                   StoreMemory* memory = nullptr, const StoreLimits& limits = {});
 
 }  // namespace ollamafs

@@ -169,8 +169,6 @@ TEST_F(TagReaderTest, RefusesALinkToSomethingThatIsNoBlob) {
   EXPECT_THAT(read(TreeKind::v2), no_model("not a manifest blob"));
   link(TreeKind::v2, "/etc/passwd");
   EXPECT_THAT(read(TreeKind::v2), no_model("not a manifest blob"));
-  link(TreeKind::v2, "../../../../blobs");
-  EXPECT_THAT(read(TreeKind::v2), no_model("not a manifest blob"));
 }
 
 TEST_F(TagReaderTest, RefusesALinkToABlobOfAnotherStore) {
@@ -294,7 +292,9 @@ TEST_F(TagReaderTest, DoesNotWaitForAFifo) {
 
 TEST_F(TagReaderTest, ReadsNoDirectory) {
   fs::create_directories(path(TreeKind::v1));
-  EXPECT_THAT(read(TreeKind::v1), no_model("is not a regular file"));
+  EXPECT_THAT(read(TreeKind::v1), no_model("is a directory where a manifest belongs"));
+  link(TreeKind::v2, store_.root() / "blobs");
+  EXPECT_THAT(read(TreeKind::v2), no_model("is a directory where a manifest belongs"));
 }
 
 TEST_F(TagReaderTest, SaysThatATagHasGone) {

@@ -275,9 +275,9 @@ TEST_F(TagTree, EndsWhereLinksGoInCircles) {
   fs::create_directories(store_.root() / "manifests");
   fs::create_directory_symlink(".", store_.root() / "manifests/a");
   const TagListing listing = list(TreeKind::v1);
-  EXPECT_THAT(listing.tags, IsEmpty());
-  EXPECT_THAT(problems(listing),
-              ElementsAre(problem_at("manifests/a/a/a/a", "directory where a manifest belongs")));
+  ASSERT_THAT(listing.tags, SizeIs(1));
+  EXPECT_EQ(listing.tags[0].path, "manifests/a/a/a/a");  // no manifest, as its reader will find
+  EXPECT_THAT(listing.problems, IsEmpty());
 }
 
 // ---- directories that may not be read ----
@@ -317,7 +317,7 @@ TEST_F(TagTree, WithMoreEntriesThanAStoreMayHaveIsRefusedAsAWhole) {
   file("manifests/stray");
   const StoreDir store{store_.root(), OutsideLinks::refuse};
   const auto list_with = [&](std::size_t entries) {
-    return list_tags(store, TreeKind::v1, [](int) {}, {.entries = entries});
+    return list_tags(store, TreeKind::v1, nullptr, {.entries = entries});
   };
   EXPECT_THAT(list_with(6).tags, SizeIs(2));
   try {
