@@ -58,7 +58,8 @@ class Catalog {
   [[nodiscard]] static std::shared_ptr<const Catalog> empty();
 
   // `now`, but with some of the models of `before`, which keep the place they have there and the
-  // blobs that they need: `kept` are indexes into before.models(), ascending.
+  // blobs that they need: `kept` are indexes into before.models(), ascending. A model of `now` that
+  // displays as a kept one does, but is another, is shown under its full name.
   [[nodiscard]] static std::shared_ptr<const Catalog> keep(const Catalog& now,
                                                            const Catalog& before,
                                                            std::span<const std::uint32_t> kept);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <deque>
 #include <string_view>
 #include <utility>
 
@@ -14,11 +15,19 @@ struct Placed {
   bool kept;
 };
 
+// As one of two that display alike.
+Model under_full_name(Model model) {
+  model.shown = model.name.full();
+  model.view_name = view_name(model.shown);
+  return model;
+}
+
 }  // namespace
 
 std::shared_ptr<const Catalog> Catalog::keep(const Catalog& now, const Catalog& before,
                                              std::span<const std::uint32_t> kept) {
   std::vector<Placed> placed;
+  std::deque<Model> displaced;  // by one that displays alike and has the name as long as it is kept
   auto next = now.models_.begin();
   const auto take_until = [&](std::string_view view_name) {
     for (; next != now.models_.end() && next->view_name < view_name; ++next)
@@ -34,6 +43,8 @@ std::shared_ptr<const Catalog> Catalog::keep(const Catalog& now, const Catalog& 
           next->manifest->digest == model.manifest->digest) {
         instead = &*next;
         is_kept = false;
+      } else if (next->name != model.name) {
+        displaced.push_back(under_full_name(*next));
       }
       ++next;
     }
@@ -41,6 +52,14 @@ std::shared_ptr<const Catalog> Catalog::keep(const Catalog& now, const Catalog& 
         {instead, is_kept ? std::span{before.blobs_} : std::span{now.blobs_}, is_kept});
   }
   for (; next != now.models_.end(); ++next) placed.push_back({&*next, now.blobs_, false});
+  const auto name_of = [](const Placed& model) -> const std::string& {
+    return model.model->view_name;
+  };
+  for (const Model& model : displaced) {
+    const auto at = std::ranges::lower_bound(placed, model.view_name, {}, name_of);
+    if (at != placed.end() && name_of(*at) == model.view_name) continue;  // that is kept too
+    placed.insert(at, {&model, now.blobs_, false});
+  }
 
   std::shared_ptr<Catalog> out{new Catalog};
   out->problems_ = now.problems_;

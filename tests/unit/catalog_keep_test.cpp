@@ -209,6 +209,25 @@ TEST_F(CatalogKeepTest, PutsEveryModelInItsPlace) {
   EXPECT_THAT(shown(kept), ElementsAre("a:t", "b:t", "c:t", "d:t", "f:t", "g:t", "h:t", "i:t"));
 }
 
+// Two that display alike: what is kept has the name that the other has got by now.
+TEST_F(CatalogKeepTest, ShowsADisplacedModelUnderItsFullName) {
+  const char* const full = "registry.ollama.ai/Library/a:t";
+  write("a:t", {"a"});
+  write("Library/a:t", {"b"});
+  const auto before = read();
+  ASSERT_THAT(shown(before), ElementsAre("a:t", full));
+  remove("a:t", {"a"});
+  const auto now = read();
+  ASSERT_THAT(shown(now), ElementsAre("a:t"));
+  for (const auto& names : {std::vector<std::string>{"a:t"}, {"a:t", full}}) {
+    const auto kept = keep(now, before, names);
+    EXPECT_THAT(shown(kept), ElementsAre("a:t", full));
+    EXPECT_EQ(model(kept, "a:t").manifest->digest, model(before, "a:t").manifest->digest);
+    EXPECT_EQ(model(kept, full).manifest->digest, model(now, "a:t").manifest->digest);
+    EXPECT_TRUE(*keep(now, kept, names) == *kept);
+  }
+}
+
 TEST_F(CatalogKeepTest, HasAModelOfAStoreThatIsNotThere) {
   write("a:t", {"a"});
   write("b:t", {"b"});

@@ -311,7 +311,7 @@ std::string described(const Catalog& catalog) {
 
 class RandomChanges : public ::testing::TestWithParam<std::uint64_t> {};
 
-INSTANTIATE_TEST_SUITE_P(Seeds, RandomChanges, ::testing::Range(std::uint64_t{0}, std::uint64_t{6}),
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomChanges, ::testing::Range(std::uint64_t{0}, std::uint64_t{4}),
                          ::testing::PrintToStringParamName());
 
 TEST_P(RandomChanges, AreFoundAsAFirstLookFindsThem) {
@@ -321,7 +321,7 @@ TEST_P(RandomChanges, AreFoundAsAFirstLookFindsThem) {
   StoreDir dir{builder.root(), OutsideLinks::refuse};
   StoreScanner scanner{dir, true};
   std::string done;
-  for (int i = 0; i < 40; ++i) {
+  for (int i = 0; i < 30; ++i) {
     // What was written just now is not remembered.
     if (i > 10) usleep(kLongAgo);
     (void)scanner.scan();
