@@ -20,11 +20,17 @@ void BadBlobs::add_unknown() noexcept {
   all_until_ = Clock::now() + hold_;
 }
 
-void BadBlobs::forget_changed(const Catalog& catalog) {
+// A catalog may not know of a time of the file that has no bearing on its bytes: as when it got
+// another name.
+void BadBlobs::forget_changed(const Catalog& before, const Catalog& after) {
+  const auto identity_in = [](const Catalog& catalog, const Digest& digest) {
+    const auto blob = catalog.blob_index(digest);
+    return blob ? std::optional{catalog.blobs()[*blob].identity} : std::nullopt;
+  };
   const std::scoped_lock lock{mutex_};
   std::erase_if(faults_, [&](const auto& entry) {
-    const auto blob = catalog.blob_index(entry.first);
-    return !blob || catalog.blobs()[*blob].identity != entry.second.file;
+    const auto now = identity_in(after, entry.first);
+    return !now || (*now != entry.second.file && now != identity_in(before, entry.first));
   });
 }
 

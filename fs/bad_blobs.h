@@ -31,8 +31,9 @@ class BadBlobs {
   // hold.
   void add_unknown() noexcept;
 
-  // To be called with each new catalog: forgets the damage of what is another file now.
-  void forget_changed(const Catalog& catalog);
+  // To be called when `after` takes the place of `before`: forgets the damage of what is another
+  // file since, and another than the one that failed.
+  void forget_changed(const Catalog& before, const Catalog& after);
 
   // Whether `blob` is bad, but only by a shortage; and that it is so no more.
   [[nodiscard]] bool is_short(const Digest& blob) const;

@@ -117,7 +117,7 @@ void FileSystem::publish(std::shared_ptr<const Tree> tree) {
   auto notices = notices_between(*before, *after);
   guard_.changed(before->catalog(), after->catalog());
   nodes_.publish(after);
-  bad_blobs_.forget_changed(after->catalog());
+  bad_blobs_.forget_changed(before->catalog(), after->catalog());
   on_stale_(std::move(notices));
 }
 

@@ -130,6 +130,12 @@ class BadBlobsForgotten : public ::testing::Test {
     }
   }
   void read() { catalog_ = Catalog::read(dir_); }
+  // What follows on the catalog.
+  void read_again() {
+    const auto before = std::move(catalog_);
+    read();
+    for (BadBlobs* const bad : {&damaged_, &short_}) bad->forget_changed(*before, *catalog_);
+  }
   [[nodiscard]] const Model& model() const { return catalog_->models()[0]; }
   [[nodiscard]] const Blob& blob() const {
     return *std::ranges::find(catalog_->blobs(), Digest::of("bad"), &Blob::digest);
@@ -149,19 +155,25 @@ class BadBlobsForgotten : public ::testing::Test {
 };
 
 TEST_F(BadBlobsForgotten, AreBadWhileTheirFileIsTheSame) {
-  read();
-  damaged_.forget_changed(*catalog_);
-  short_.forget_changed(*catalog_);
+  read_again();
   EXPECT_TRUE(damaged_.fault_of(model()));
   EXPECT_TRUE(short_.fault_of(model()));
+}
+
+// A hard link gives the file another time, of which no catalog knows.
+TEST_F(BadBlobsForgotten, AreBadAlthoughTheirFileHadAnotherName) {
+  BadBlobs linked{1min};
+  FileIdentity file = blob().identity;
+  file.ctime_ns += 1;
+  linked.add(blob().digest, file, Cause::damage, "reason");
+  linked.forget_changed(*catalog_, *catalog_);
+  EXPECT_TRUE(linked.fault_of(model()));
 }
 
 TEST_F(BadBlobsForgotten, AreGoodWhenAnotherFileIsThere) {
   write_file(file_.string() + ".new", "bad");
   fs::rename(file_.string() + ".new", file_);
-  read();
-  damaged_.forget_changed(*catalog_);
-  short_.forget_changed(*catalog_);
+  read_again();
   EXPECT_FALSE(damaged_.fault_of(model()));
   EXPECT_FALSE(short_.fault_of(model()));
   EXPECT_TRUE(damaged_.add(blob().digest, blob().identity, Cause::damage, "again")) << "is news";
@@ -169,16 +181,14 @@ TEST_F(BadBlobsForgotten, AreGoodWhenAnotherFileIsThere) {
 
 TEST_F(BadBlobsForgotten, AreGoodWhenTheirFileWasWrittenAgain) {
   fs::last_write_time(file_, fs::file_time_type::clock::now() + std::chrono::hours{1});
-  read();
-  damaged_.forget_changed(*catalog_);
+  read_again();
   EXPECT_FALSE(damaged_.fault_of(model()));
 }
 
 TEST_F(BadBlobsForgotten, AreForgottenWithTheLastModelThatNamesThem) {
   const Model before = model();
   fs::remove_all(store_.root() / "manifests");
-  read();
-  damaged_.forget_changed(*catalog_);
+  read_again();
   EXPECT_FALSE(damaged_.fault_of(before));
 }
 
