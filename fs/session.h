@@ -64,10 +64,12 @@ class Session {
   // earlier, if it is told to.
   [[nodiscard]] bool is_connected() const noexcept;
 
-  // Ends the connection: who waits for an answer gets ENOTCONN. After run().
+  // Ends the connection as soon as no thread waits for requests: who waits for an answer gets
+  // ENOTCONN. After run() or stop().
   void disconnect() noexcept;
 
-  // Makes run() return without waiting for what is open. Safe from any thread.
+  // Makes run() return without waiting for what is open, but for requests that are being answered.
+  // Safe from any thread.
   void stop() noexcept { loop_.stop(); }
 
  private:

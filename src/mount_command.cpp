@@ -14,6 +14,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <thread>
@@ -44,6 +45,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kFuseDevice = "/dev/fuse";
+
+// After the second signal. Seconds; many times what it takes.
+constexpr unsigned kLeaveAtOnce = 5;
 
 // Whether the kernel mounts for this process itself: libfuse tries that first, as root or not.
 bool may_mount() {
@@ -213,13 +217,14 @@ class Daemon {
   }
 
   // The connection ends before the waiter is waited for, which may still want the mount's answer;
-  // the session after it, which it uses.
+  // the session after it, which it uses. A disk that does not answer may hold up all of it but
+  // what comes behind the signals.
   void end() {
-    signals_.reset();
     detach();
     if (session_) session_->disconnect();
     if (waiter_.joinable()) waiter_.join();
     live_view_.reset();
+    signals_.reset();
     if (notifier_) notifier_->close();  // what ends with the session may still add to it
     session_.reset();
     notifier_.reset();
@@ -228,6 +233,7 @@ class Daemon {
 
   // Said but not fatal: what else is there at its place is not ours to touch.
   bool detach() noexcept try {
+    const std::scoped_lock lock{detaching_};
     const auto obstacle =
         own_mount_ ? own_mount_->detach([this] { return session_->is_connected(); }) : std::nullopt;
     if (obstacle) log_->error("cannot unmount {}", *obstacle);
@@ -243,7 +249,7 @@ class Daemon {
   }
 
   // The first signal takes the mount out of sight and lets what is open be read to its end; the
-  // second ends that too (design §6).
+  // second ends that too (design §6), and leaves alone what then still waits for a disk.
   void on_signal(int signal, int count) {
     stopping_ = true;
     if (!mounted_) {
@@ -253,8 +259,11 @@ class Daemon {
     if (count == 0) {
       log_->info("unmounting: {}", ::strsignal(signal));
       if (detach()) return;
+    } else {
+      leave_within(kLeaveAtOnce);
     }
-    stop();
+    session_->stop();
+    session_->disconnect();
   }
 
   // From the beginning, and then from the live view's thread.
@@ -298,6 +307,7 @@ class Daemon {
   std::atomic<bool> stopping_ = false;  // a signal came
   std::atomic<bool> mounted_ = false;
   std::atomic<bool> answered_ = false;
+  std::mutex detaching_;
   std::unique_ptr<SignalWatcher> signals_;
   StoreDir store_;
   StoreScanner scanner_;

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
@@ -39,6 +40,15 @@ void SignalWatcher::watch() {
       on_signal_(static_cast<int>(info.ssi_signo), count++);
     }
   }
+}
+
+void leave_within(unsigned seconds) noexcept {
+  std::signal(SIGALRM, SIG_DFL);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGALRM);
+  ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  ::alarm(seconds);
 }
 
 }  // namespace ollamafs

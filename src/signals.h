@@ -26,4 +26,7 @@ class SignalWatcher {
   std::thread thread_;
 };
 
+// Ends this process by SIGALRM if it still lives when so many seconds have passed.
+void leave_within(unsigned seconds) noexcept;
+
 }  // namespace ollamafs

@@ -103,5 +103,33 @@ TEST_F(Held, ADaemonCanBeEndedThatWaits) {
   EXPECT_TRUE(reader.get());
 }
 
+// The second ends it, although a request will never be answered.
+TEST_F(Held, ADaemonLeavesAtTheSecondSignal) {
+  faulty_.plan->held = call::kMmap;
+  auto reader = std::async(std::launch::async, [&] {
+    return run({"cat", weights_of(one_, "one+a")});
+  });
+  wait_for_held();
+  faulty_.mount.daemon().signal(SIGTERM);
+  ASSERT_TRUE(eventually([&] { return !is_mounted(faulty_.mount.path()); }));
+  faulty_.mount.daemon().signal(SIGTERM);
+  EXPECT_EQ(reader.wait_for(4s), std::future_status::ready) << "it waits for the daemon to leave";
+  EXPECT_NE(reader.get().status, 0);
+  faulty_.mount.expect_status(128 + SIGALRM);
+  EXPECT_EQ(faulty_.mount.daemon().wait(20s), 128 + SIGALRM);
+}
+
+// So it does where the store is what it waits for.
+TEST_F(Held, ADaemonLeavesThatReadsTheStore) {
+  faulty_.plan->held = call::kReaddir;
+  store_.v1("three:a", store_.text_model(3));
+  wait_for_held();
+  faulty_.mount.daemon().signal(SIGTERM);
+  ASSERT_TRUE(eventually([&] { return !is_mounted(faulty_.mount.path()); }));
+  faulty_.mount.daemon().signal(SIGTERM);
+  faulty_.mount.expect_status(128 + SIGALRM);
+  EXPECT_EQ(faulty_.mount.daemon().wait(20s), 128 + SIGALRM);
+}
+
 }  // namespace
 }  // namespace ollamafs::test

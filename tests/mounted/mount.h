@@ -53,6 +53,9 @@ class Mount {
   [[nodiscard]] Background& daemon() noexcept { return *daemon_; }
   [[nodiscard]] std::string log() const { return daemon_->err(); }
 
+  // Instead of that of the options.
+  void expect_status(int status) noexcept { expected_status_ = status; }
+
   // Unmounts now; the destructor then only looks at the exit status.
   void unmount();
 
