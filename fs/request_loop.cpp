@@ -22,11 +22,16 @@ constexpr std::chrono::milliseconds kWakeAgain{10};
 constexpr std::size_t kHeaderRoom = 4096;
 constexpr std::size_t kBufferSize = kLargestWrite + kHeaderRoom;
 
-// A system call in progress returns EINTR.
+// A system call in progress returns EINTR; also where who began this program had the signal
+// blocked. The threads to come inherit that.
 void interrupt_by_wake_signal() noexcept {
   struct sigaction nothing {};
   nothing.sa_handler = [](int) {};  // and no SA_RESTART
   ::sigaction(kWakeSignal, &nothing, nullptr);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, kWakeSignal);
+  ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
 // Of a read: the request was taken back (ENOENT), or there is none yet.
@@ -70,15 +75,16 @@ void RequestLoop::add_server() {
   const std::scoped_lock lock{mutex_};
   if (over_ || servers_.size() >= most_) return;
   Server& server = servers_.emplace_back();
+  ++idle_;  // before it can take a request
   try {
     server.buffer = std::make_unique_for_overwrite<std::byte[]>(kBufferSize);
     server.thread = std::thread{[this, &server] { serve(server); }};
   } catch (...) {
     servers_.pop_back();
+    --idle_;
     throw;
   }
   ++serving_;
-  ++idle_;
 }
 
 // If it cannot be had, those that are there do it.

@@ -1,6 +1,7 @@
 // How a session begins, what it survives, and how it ends.
 
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -161,6 +162,21 @@ TEST_P(SessionTest, EndsWhenItIsToldToStop) {
 TEST_P(SessionTest, ReportsAConnectionThatBreaks) {
   kernel.send_garbage("x");
   EXPECT_THROW(kernel.wait_for_end(), std::system_error);
+}
+
+// Who began this program may have had the signal blocked that wakes the threads.
+TEST(SessionEnd, ComesAlthoughSignalsAreBlocked) {
+  sigset_t all, before;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  {
+    ServedStore store{one_model};
+    FakeKernel kernel{store.fs(), {.threads = 4}};
+    keep_all_threads_busy(kernel);
+    kernel.session().stop();
+    EXPECT_NO_THROW(kernel.wait_for_end());
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 // No thread takes the lock of stderr with it, for which the end of the program would wait.
