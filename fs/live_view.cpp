@@ -19,7 +19,6 @@ using namespace std::chrono_literals;
 
 constexpr auto kReadAgain = 250ms;     // while something is being written
 constexpr auto kRetry = 2s;            // after the store could not be read
-constexpr auto kIdle = 1h;             // and nothing happens then
 constexpr int kTries = 4;              // to find no use that has begun meanwhile
 constexpr auto kLongestPause = 1min;   // after the disk has failed: that alone makes reading slow
 constexpr int kReadingsPerPause = 20;  // a poller takes no more than a twentieth of a processor
@@ -67,7 +66,7 @@ bool LiveView::step() {
   const auto reading = next_reading();
   const auto next_end = fs_.pins().next_end();
   if (next_end && (!unpinning_ || *next_end < *unpinning_)) unpinning_ = next_end;
-  auto until = Clock::now() + kIdle;
+  auto until = last_look_ + options_.look_again;
   for (const auto& due : {reading, unpinning_}) {
     if (due) until = std::min(until, *due);
   }
@@ -76,7 +75,11 @@ bool LiveView::step() {
   eventfd_t uses_began = 0;
   if (::eventfd_read(fs_.pins().descriptor(), &uses_began) == 0) return true;
   const auto now = Clock::now();
-  if (store_has_changed() || (reading && now >= *reading)) {
+  if (now >= last_look_ + options_.look_again) {
+    last_look_ = now;
+    scanner_.forget();
+    read_store();
+  } else if (store_has_changed() || (reading && now >= *reading)) {
     read_store();
   } else if (unpinning_ && now >= *unpinning_) {
     unpinning_.reset();

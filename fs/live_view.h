@@ -25,6 +25,8 @@ class LiveView {
     // takes long to read is looked at less often.
     Duration poll{2000};
     bool always_poll = false;
+    // How often to look at everything, because of what cannot be seen at all (StoreMemory).
+    Duration look_again = std::chrono::hours{1};
     // After a change, how long nothing more must change before the store is read, and how long at
     // most that is waited for.
     Duration quiet{50};
@@ -74,6 +76,7 @@ class LiveView {
   Calls calls_;
   Options options_;
   Clock::time_point last_reading_ = Clock::now();
+  Clock::time_point last_look_ = Clock::now();  // at everything
   Clock::duration reading_took_{};
   // When a use may be over. Stays although the use is over meanwhile and Pins know it no more.
   std::optional<Clock::time_point> unpinning_;

@@ -50,7 +50,7 @@ class Catalog {
   [[nodiscard]] static std::shared_ptr<const Catalog> read(const StoreDir& store);
 
   // The same, of a store that is read again and again: `reader` remembers its manifests, and its
-  // memory what else there is.
+  // memory, whose begin() and end() are the caller's, what else there is. StoreScanner does that.
   [[nodiscard]] static std::shared_ptr<const Catalog> read(const StoreDir& store,
                                                            TagReader& reader);
 

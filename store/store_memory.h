@@ -17,8 +17,10 @@ struct FolderEntry {
 using FolderEntries = std::vector<FolderEntry>;
 
 // What was found in a store and is so still, because its watch has told nothing of it since: what
-// did not change is not looked at again. Remembers only what cannot change unseen: what was reached
-// without a symlink and has no other name. Not for use from several threads at once.
+// did not change is not looked at again. What may change unseen is not remembered: what was reached
+// by a symlink or has another name. Of what comes later, a hard link or a mount, inotify tells
+// nothing, so that everything must be looked at now and then: forget(). Not for use from several
+// threads at once.
 class StoreMemory {
  public:
   // `watch`, whose begin() and end() are this one's, must outlive this. Without it nothing is

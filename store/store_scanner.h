@@ -17,10 +17,15 @@ class StoreScanner {
  public:
   // `store` must outlive it. With `watch`, what it has read is watched from before it was read.
   StoreScanner(StoreDir& store, bool watch);
+  StoreScanner(const StoreScanner&) = delete;
+  StoreScanner& operator=(const StoreScanner&) = delete;
 
   // The store as it is now; empty if there is nothing at its path. Throws as Catalog::read does,
   // and if the path cannot be opened.
   [[nodiscard]] std::shared_ptr<const Catalog> scan();
+
+  // Makes the next scan look at everything: also at what has changed in a way that is not seen.
+  void forget() noexcept { memory_.forget(); }
 
   // Whether the last scan should be repeated soon, because something was being written.
   [[nodiscard]] bool is_unsettled() const noexcept { return reader_.has_pending(); }

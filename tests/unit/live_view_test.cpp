@@ -82,6 +82,15 @@ class LiveViewTest : public ::testing::Test {
     return build_tree(std::move(catalog), {}, {"/view", builder_.root()}, previous);
   }
 
+  // Writes to a model's manifest as nobody sees it, by a name that it got when it was known.
+  void write_unseen(const std::string& name, const std::string& own) {
+    const fs::path other = temp_ / "other";
+    fs::create_hard_link(builder_.v1_path(*ModelName::parse(name)), other);
+    ManifestSpec manifest;
+    manifest.layers = {builder_.layer(kModelType, own), shared_};
+    write_file(other, manifest.json());
+  }
+
   [[nodiscard]] std::vector<std::string> shown() const {
     std::vector<std::string> names;
     const auto tree = view_->current();
@@ -334,6 +343,17 @@ TEST_F(LiveViewTest, EndsAtOnce) {
   const auto begun = std::chrono::steady_clock::now();
   live_.reset();
   EXPECT_LT(std::chrono::steady_clock::now() - begun, 5s);
+}
+
+// ---- what is not seen at all ----
+
+TEST_F(LiveViewTest, LooksAtEverythingNowAndThen) {
+  std::this_thread::sleep_for(150ms);  // what was written just now is not believed in
+  start(true, 0ms, {.look_again = 200ms});
+  std::this_thread::sleep_for(50ms);
+  const std::string before = version("a:t");
+  write_unseen("a:t", "another a");
+  EXPECT_TRUE(eventually([&] { return version("a:t") != before; }));
 }
 
 }  // namespace
