@@ -68,14 +68,19 @@ class CatalogBuilder {
   // Hosts can be spelled in several ways in the v2 tree; the folder that Ollama itself would write
   // is the one that it reads.
   void add_v2(Tags& tags, Tag tag) {
-    if (tags.v2 && tag.path == std::string{tree_folder(TreeKind::v2)} + "/" + tag.name.v2_path()) {
+    if (!tags.v2) {
+      tags.v2 = std::move(tag);
+      return;
+    }
+    if (tag.path == std::string{tree_folder(TreeKind::v2)} + "/" + tag.name.v2_path()) {
       std::swap(*tags.v2, tag);
     }
-    if (tags.v2) {
+    if (reader_.leads_to_directory(tags.v2->path)) {
+      std::swap(*tags.v2, tag);
+      problem(tag.path, kDirectoryForManifest);
+    } else {
       problem(tag.path, fmt::format("is hidden by {}, which stands for the same name",
                                     printable(tags.v2->path)));
-    } else {
-      tags.v2 = std::move(tag);
     }
   }
 

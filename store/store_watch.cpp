@@ -77,6 +77,7 @@ void StoreWatch::use(Watched& watched) {
   if (std::exchange(watched.used, true)) return;
   watched.names.clear();
   watched.folders.clear();
+  watched.blobs = false;
 }
 
 int StoreWatch::watch(const char* path) {
@@ -96,8 +97,11 @@ int StoreWatch::add(int directory, Kind kind, const std::string& folder) {
   const int id = watch(("/proc/self/fd/" + std::to_string(directory)).c_str());
   if (id == kNone) return kNone;
   Watched& watched = watched_[id];
-  watched.kind = kind;
-  if (kind == Kind::manifests) watched.folders.insert(folder);
+  if (kind == Kind::manifests) {
+    watched.folders.insert(folder);
+  } else {
+    watched.blobs = true;
+  }
   return id;
 }
 
@@ -118,41 +122,35 @@ bool StoreWatch::matters(int watch, std::uint32_t mask, std::string_view name) t
   if (mask & IN_Q_OVERFLOW) return changes_.everything = true;
   const auto it = watched_.find(watch);
   if (it == watched_.end()) return false;
-  const bool result = matters(it->second, mask, name);
+  const bool matters = note(it->second, mask, name);
   if (mask & IN_IGNORED) watched_.erase(it);
-  return result;
+  return matters;
 } catch (const std::bad_alloc&) {
   return changes_.everything = true;
 }
 
-bool StoreWatch::matters(const Watched& watched, std::uint32_t mask, std::string_view name) {
+// Notes what has happened, for each thing that the directory is. False: nothing that matters.
+bool StoreWatch::note(const Watched& watched, std::uint32_t mask, std::string_view name) {
   const bool is_itself = (mask & (IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF)) != 0;
-  // A directory may be watched for certain names as well as for what it holds.
-  if (watched.names.contains(name) || (is_itself && watched.kind != Kind::manifests)) {
+  if (watched.names.contains(name) || (is_itself && (watched.blobs || watched.folders.empty()))) {
     return changes_.everything = true;
   }
-  switch (watched.kind) {
-    case Kind::manifests:
-      if (is_itself) {
-        changes_.trees.insert(watched.folders.begin(), watched.folders.end());
-        return true;
-      }
-      if (name.empty() || name.starts_with(".manifest-")) return false;
-      for (const std::string& folder : watched.folders) {
-        changes_.folders.insert(folder);
-        if (mask & IN_ISDIR) changes_.trees.insert(folder + "/" + std::string{name});
-      }
-      return true;
-    case Kind::blobs:
-      if (const auto digest = Digest::parse(name)) {
-        changes_.blobs.insert(*digest);
-        return true;
-      }
-      return false;
-    case Kind::names:
-      break;
+  bool matters = false;
+  if (is_itself) {
+    changes_.trees.insert(watched.folders.begin(), watched.folders.end());
+    matters = true;
+  } else if (!name.empty() && !name.starts_with(".manifest-")) {
+    for (const std::string& folder : watched.folders) {
+      changes_.folders.insert(folder);
+      if (mask & IN_ISDIR) changes_.trees.insert(folder + "/" + std::string{name});
+      matters = true;
+    }
   }
-  return false;
+  if (const auto digest = watched.blobs ? Digest::parse(name) : std::nullopt) {
+    changes_.blobs.insert(*digest);
+    matters = true;
+  }
+  return matters;
 }
 
 bool StoreWatch::has_changed() {

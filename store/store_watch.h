@@ -25,11 +25,10 @@ struct StoreChanges {
 // threads at once.
 class StoreWatch {
  public:
-  // What matters of a directory.
+  // What matters of a directory; it may be several things.
   enum class Kind : std::uint8_t {
     manifests,  // every file in it, but the temporary ones of a running server
     blobs,      // files that are named like blobs: not those that are still being downloaded
-    names,      // that certain names come, go or lead elsewhere
   };
 
   StoreWatch();
@@ -70,16 +69,16 @@ class StoreWatch {
 
  private:
   struct Watched {
-    Kind kind = Kind::names;
     std::set<std::string, std::less<>> names;
-    std::set<std::string, std::less<>> folders;
+    std::set<std::string, std::less<>> folders;  // of manifests, that it is
+    bool blobs = false;
     bool used = false;
   };
 
   [[nodiscard]] int watch(const char* path);
   static void use(Watched& watched);
   [[nodiscard]] bool matters(int watch, std::uint32_t mask, std::string_view name);
-  [[nodiscard]] bool matters(const Watched& watched, std::uint32_t mask, std::string_view name);
+  [[nodiscard]] bool note(const Watched& watched, std::uint32_t mask, std::string_view name);
   void fail(const std::string& what, int error);
 
   UniqueFd inotify_;

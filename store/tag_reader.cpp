@@ -29,19 +29,24 @@ TagFile tag_file(FileContent file) {
   return tag;
 }
 
-// The digest that a symlink's target is named after, if it is named like a blob.
-std::optional<Digest> blob_behind(const FileCalls& calls, int link_fd, std::error_code& ec) {
+struct LinkTarget {
+  Digest digest;
+  bool is_direct;  // straight into blobs/, as Ollama writes it, and not by other symlinks
+};
+
+// Where a symlink leads, if its target is named like a blob.
+std::optional<LinkTarget> blob_behind(const FileCalls& calls, int link_fd, std::error_code& ec) {
   char target[PATH_MAX];
   const ssize_t length = calls.readlink(link_fd, target, sizeof target);
   if (length < 0) {
     ec = {errno, std::generic_category()};
     return std::nullopt;
   }
-  std::string_view name{target, static_cast<std::size_t>(length)};
-  if (const auto slash = name.rfind('/'); slash != std::string_view::npos) {
-    name.remove_prefix(slash + 1);
-  }
-  return Digest::parse(name);
+  const std::string_view path{target, static_cast<std::size_t>(length)};
+  const auto slash = path.rfind('/');
+  const auto digest = Digest::parse(path.substr(slash == path.npos ? 0 : slash + 1));
+  if (!digest) return std::nullopt;
+  return LinkTarget{*digest, path == "../../../../" + digest->blob_path()};
 }
 
 // The kernel's clock for files goes by ticks of up to 10 ms: two writes in one look the same.
@@ -139,26 +144,26 @@ bool TagReader::watch_from_now(const std::string& path, const TagResult& result,
 
 TagResult TagReader::read_link(const Tag& tag, int link_fd) {
   std::error_code ec;
-  const auto digest = blob_behind(store_.calls(), link_fd, ec);
+  const auto target = blob_behind(store_.calls(), link_fd, ec);
   judge(tag.path, ec);
   if (ec) return TagFailure{{}, open_failure(ec)};
-  if (!digest) {
+  if (!target) {
     if (tag.tree == TreeKind::v1) return read_plain(tag);
     return TagFailure{{}, "is a symlink to something that is not a manifest blob"};
   }
+  const Digest& digest = target->digest;
   const StoreDir::Opened reached = store_.resolve(tag.path, ec);
   judge(tag.path, ec);
   if (ec == std::errc::no_such_file_or_directory) {
-    return TagFailure{digest, fmt::format("manifest blob {} is missing", digest->blob_name()),
-                      true};
+    return TagFailure{digest, fmt::format("manifest blob {} is missing", digest.blob_name()), true};
   }
   if (ec) return TagFailure{{}, open_failure(ec)};
-  const StoreDir::Opened own = store_.resolve(digest->blob_path(), ec);
+  const StoreDir::Opened own = store_.resolve(digest.blob_path(), ec);
   if (!ec && are_one_file(store_.calls(), reached.fd.get(), own.fd.get(), ec)) {
-    links_[tag.path] = {*digest, 0, true};
-    return read_blob(*digest);
+    if (target->is_direct) links_[tag.path] = {digest, 0, true};
+    return read_blob(digest);
   }
-  judge(digest->blob_path(), ec);
+  judge(digest.blob_path(), ec);
   if (ec && ec != std::errc::no_such_file_or_directory) return TagFailure{{}, open_failure(ec)};
   return TagFailure{{}, "is a symlink to a blob that is not this store's"};
 }

@@ -66,7 +66,8 @@ class TagReader {
   // Servers before 0.40 do not write manifests atomically (ollama-store.md §5). With `patient`, a
   // file that makes no sense and was written to just now counts as what it was before, or is
   // TagFailure::pending.
-  // With `memory`, which must outlive this, what has not changed is not even looked at.
+  // With `memory`, which must outlive this, what has not changed since its begin() is not even
+  // looked at.
   explicit TagReader(const StoreDir& store, bool patient = false, const StoreLimits& limits = {},
                      StoreMemory* memory = nullptr)
       : store_{store}, patient_{patient}, limits_{limits}, memory_{memory} {}
@@ -91,6 +92,9 @@ class TagReader {
   // std::length_error if what was read since begin() is more than the limits allow.
   [[nodiscard]] TagResult read(const Tag& tag);
 
+  // Whether the symlink at `path` leads to a directory: then there is no tag.
+  [[nodiscard]] bool leads_to_directory(const std::string& path) const;
+
   // Reads the manifest blob `digest`, which must hash to its name. A failure names the blob.
   [[nodiscard]] TagResult read_blob(const Digest& digest);
 
@@ -114,7 +118,6 @@ class TagReader {
     bool used = false;
   };
 
-  [[nodiscard]] bool leads_to_directory(const std::string& path) const;
   [[nodiscard]] std::optional<TagFile> remembered(const Tag& tag);
   [[nodiscard]] std::optional<TagFile> remembered(const Digest& digest);
   [[nodiscard]] bool watch_from_now(const std::string& path, const TagResult& result,

@@ -261,6 +261,19 @@ TEST_F(ShownNamesInAStore, PreferTheDefaultNamespaceOverTheTree) {
             "manifests-v2/ollama.com/Library/foo/latest");
 }
 
+TEST_F(ShownNamesInAStore, AreNotTakenByASymlinkToADirectory) {
+  store_.v2("a:latest", store_.text_model(2, 100), true);
+  const fs::path written = store_.v2_path(*ModelName::parse("a:latest"));
+  const fs::path tag = store_.root() / "manifests-v2/registry.ollama.ai/library/a/latest";
+  fs::create_directories(tag.parent_path());
+  fs::rename(written, tag);
+  fs::create_directory_symlink(".", written);
+  const auto catalog = read();
+  ASSERT_THAT(shown(*catalog), ElementsAre("a:latest"));
+  EXPECT_THAT(problems(*catalog),
+              ElementsAre(HasSubstr("is a directory where a manifest belongs")));
+}
+
 // Two folders of the newer tree for one host: the one that Ollama writes is the model's.
 TEST_F(ShownNamesInAStore, BelongToTheFolderThatOllamaWouldWrite) {
   struct {
