@@ -87,8 +87,11 @@ void RequestLoop::add_server() {
   ++serving_;
 }
 
-// If it cannot be had, those that are there do it.
-void RequestLoop::try_to_add_server() noexcept try { add_server(); } catch (const std::exception&) {
+void RequestLoop::try_to_add_server() noexcept {
+  try {
+    add_server();
+  } catch (const std::exception&) {  // those that are there do it
+  }
 }
 
 void RequestLoop::serve(Server& self) noexcept {

@@ -118,7 +118,7 @@ TEST(InodeNumbers, ThatAreNeighboursAreFound) {
     return 0xFFFF'FFFF - bytes.size() % 4 * 0x1'0000;
   }};
   std::vector<InodeNumber> given{kRootInode};
-  for (int i = 0; i < 4; ++i) given.push_back(numbers.assign(std::string(i, 'a')));
+  for (std::size_t i = 0; i < 4; ++i) given.push_back(numbers.assign(std::string(i, 'a')));
   for (std::uint32_t i = 0; i < given.size(); ++i) EXPECT_EQ(numbers.find(given[i]), i);
   EXPECT_EQ(numbers.find(0xFFFF), std::nullopt);
 }
