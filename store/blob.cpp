@@ -16,7 +16,7 @@ std::error_code readable(const FileCalls& calls, int path_fd) noexcept {
 
 }  // namespace
 
-Blob inspect_blob(const StoreDir& store, const Digest& digest, bool* is_alone) {
+Blob inspect_blob(const StoreDir& store, const Digest& digest, bool* alone) {
   Blob blob;
   blob.digest = digest;
   struct stat st {};
@@ -27,7 +27,7 @@ Blob inspect_blob(const StoreDir& store, const Digest& digest, bool* is_alone) {
   };
   StoreDir::Opened path = store.resolve_entry(digest.blob_path(), blob.error);
   if (!stat(path)) return blob;
-  if (is_alone) *is_alone = S_ISREG(st.st_mode) && st.st_nlink == 1;
+  if (alone) *alone = is_alone(st);
   if (S_ISLNK(st.st_mode)) {
     path = store.resolve(digest.blob_path(), blob.error);
     if (!stat(path)) return blob;

@@ -26,9 +26,7 @@ struct Blob {
 };
 
 // Looks at the file of the blob `digest` without opening it: good is a regular file that this
-// process may read. `is_alone` gets whether it can change by its own name only: it is no symlink,
-// and has no other name.
-[[nodiscard]] Blob inspect_blob(const StoreDir& store, const Digest& digest,
-                                bool* is_alone = nullptr);
+// process may read. `alone` gets is_alone() of its entry in blobs/.
+[[nodiscard]] Blob inspect_blob(const StoreDir& store, const Digest& digest, bool* alone = nullptr);
 
 }  // namespace ollamafs

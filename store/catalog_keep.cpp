@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "store/catalog.h"
+#include "store/path_prefix.h"
 
 namespace ollamafs {
 namespace {
@@ -94,9 +95,6 @@ std::shared_ptr<const Catalog> Catalog::keep_unread(std::shared_ptr<const Catalo
                                                     const Catalog& before) {
   std::vector<std::uint32_t> kept;
   const auto is_unread = [&](std::string_view path) {
-    for (auto end = path.find('/'); end != path.npos; end = path.find('/', end + 1)) {
-      if (std::ranges::binary_search(now->unread_, path.substr(0, end))) return true;
-    }
     return std::ranges::binary_search(now->unread_, path);
   };
   const auto is_elsewhere = [&](const Model& model) {
@@ -106,7 +104,7 @@ std::shared_ptr<const Catalog> Catalog::keep_unread(std::shared_ptr<const Catalo
   };
   for (std::uint32_t i = 0; i < before.models_.size(); ++i) {
     const Model& model = before.models_[i];
-    if (is_unread(model.tag_path) && !is_elsewhere(model)) kept.push_back(i);
+    if (any_on_the_way(model.tag_path, is_unread) && !is_elsewhere(model)) kept.push_back(i);
   }
   return kept.empty() ? now : keep(*now, before, kept);
 }

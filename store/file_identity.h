@@ -25,6 +25,11 @@ struct FileIdentity {
   bool operator==(const FileIdentity&) const noexcept = default;
 };
 
+// Whether a file changes by this name only: it is no symlink, and has no other name.
+inline bool is_alone(const struct stat& st) noexcept {
+  return S_ISREG(st.st_mode) && st.st_nlink == 1;
+}
+
 // The same file with the same number of bytes. Times do not count: Ollama touches blobs that it
 // uses again, and a hard link changes a time too.
 inline bool same_file(const FileIdentity& a, const FileIdentity& b) noexcept {

@@ -3,18 +3,9 @@
 #include <string_view>
 #include <utility>
 
+#include "store/path_prefix.h"
+
 namespace ollamafs {
-namespace {
-
-// Whether a path or one that leads to it is among them.
-bool is_in(const std::set<std::string, std::less<>>& trees, std::string_view path) {
-  for (auto end = path.find('/'); end != path.npos; end = path.find('/', end + 1)) {
-    if (trees.contains(path.substr(0, end))) return true;
-  }
-  return trees.contains(path);
-}
-
-}  // namespace
 
 void StoreMemory::begin() {
   if (!watch_) return;
@@ -47,7 +38,9 @@ void StoreMemory::apply(const StoreChanges& changes) {
     if (const auto it = folders_.find(path); it != folders_.end()) it->second.is_read = false;
   }
   if (!changes.trees.empty()) {
-    std::erase_if(folders_, [&](const auto& entry) { return is_in(changes.trees, entry.first); });
+    const auto has_changed = [&](std::string_view tree) { return changes.trees.contains(tree); };
+    std::erase_if(folders_,
+                  [&](const auto& entry) { return any_on_the_way(entry.first, has_changed); });
   }
   for (const Digest& digest : changes.blobs) {
     blobs_.erase(digest);

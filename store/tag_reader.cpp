@@ -119,14 +119,16 @@ std::optional<TagFile> TagReader::remembered(const Tag& tag) {
     if (file) file->mtime = link->second.mtime;
     return file;
   }
-  const auto it = known_.find(tag.path);
-  if (it == known_.end() || !it->second.watched) return std::nullopt;
-  return use(it->second);
+  return watched_file(tag.path);
 }
 
 std::optional<TagFile> TagReader::remembered(const Digest& digest) {
   if (!memory_ || !memory_->knows_manifest(digest)) return std::nullopt;
-  const auto it = known_.find(digest.blob_path());
+  return watched_file(digest.blob_path());
+}
+
+std::optional<TagFile> TagReader::watched_file(const std::string& path) {
+  const auto it = known_.find(path);
   if (it == known_.end() || !it->second.watched) return std::nullopt;
   return use(it->second);
 }
@@ -139,7 +141,7 @@ bool TagReader::watch_from_now(const std::string& path, const TagResult& result,
   Known& known = it->second;
   const bool stands_in = known.identity != FileIdentity::of(entry);  // while another is written
   return known.watched = std::holds_alternative<TagFile>(result) && known.settled && !stands_in &&
-                         S_ISREG(entry.st_mode) && entry.st_nlink == 1;
+                         is_alone(entry);
 }
 
 TagResult TagReader::read_link(const Tag& tag, int link_fd) {

@@ -120,6 +120,7 @@ class TagReader {
 
   [[nodiscard]] std::optional<TagFile> remembered(const Tag& tag);
   [[nodiscard]] std::optional<TagFile> remembered(const Digest& digest);
+  [[nodiscard]] std::optional<TagFile> watched_file(const std::string& path);
   [[nodiscard]] bool watch_from_now(const std::string& path, const TagResult& result,
                                     const struct stat& entry);
 

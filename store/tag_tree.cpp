@@ -1,8 +1,6 @@
 #include "store/tag_tree.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
