@@ -323,6 +323,21 @@ void FileSystem::request_failed(const NodeRef& node, const Tool& tool, int error
   bad_blobs_.add_unknown();
 }
 
+void FileSystem::listing_was_stale(const Tool& tool) noexcept try {
+  const auto tree = nodes_.current();
+  const auto models = tree->catalog().models();
+  std::vector<std::uint32_t> changed;
+  for (const std::string& name : guard_.missed_listing(tool.process())) {
+    const auto it = std::ranges::lower_bound(models, name, {}, &Model::view_name);
+    if (it != models.end() && it->view_name == name)
+      changed.push_back(static_cast<std::uint32_t>(it - models.begin()));
+  }
+  std::ranges::sort(changed);
+  if (!changed.empty()) on_stale_(listings_of(*tree, changed));
+} catch (...) {
+  bad_blobs_.add_unknown();
+}
+
 std::error_code FileSystem::read_failed(const OpenLayout::Failure& failure) {
   if (failure.error == BlobFault::unverified) return failure.error;
   blob_failed(failure.blob, failure.file, failure.error);

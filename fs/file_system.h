@@ -132,6 +132,11 @@ class FileSystem {
   // directory anew or is not at work any more.
   void request_failed(const NodeRef& node, const Tool& tool, int error) noexcept;
 
+  // To be called if a tool tried to list a directory that is known no more: its model has changed,
+  // and the kernel has not been told yet. What is in it the tool will miss, and still find the
+  // manifest by its path.
+  void listing_was_stale(const Tool& tool) noexcept;
+
   // The extended attributes of a node (design §2). value: ENODATA if there is none of that name.
   [[nodiscard]] std::vector<std::string> attribute_names(const NodeRef& node) const;
   [[nodiscard]] std::string attribute(const NodeRef& node, std::string_view name,

@@ -190,7 +190,12 @@ std::span<char> room_for_listing(std::size_t size, std::span<char> some, std::ve
 // its last argument tells whether only the name may be given.
 template <class Add>
 void list(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, Add&& add) {
-  serve_node(req, ino, [&](FileSystem& fs, const NodeRef& directory) -> std::error_code {
+  const NodeRef directory = driver(req).file_system.find(ino);
+  serve(req, directory, [&](FileSystem& fs) -> std::error_code {
+    if (!directory) {
+      fs.listing_was_stale(tool_of(req));
+      return {ESTALE, std::generic_category()};
+    }
     const auto listing = fs.list(directory, offset == 0, tool_of(req));
     if (listing == FileSystem::Listing::none)
       return std::make_error_code(std::errc::not_a_directory);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -19,13 +20,18 @@ class ServedStore {
  public:
   using Fill = std::function<void(const StoreBuilder&)>;
 
-  explicit ServedStore(const Fill& fill)
+  explicit ServedStore(const Fill& fill, std::chrono::milliseconds hold = {})
       : builder_{filled(dir_ / "models", fill)},
         store_{builder_.root(), OutsideLinks::refuse},
-        fs_{store_, scan(), BlobLimits{}, [this](const std::string& message) {
+        fs_{store_,
+            scan(),
+            BlobLimits{},
+            [this](const std::string& message) {
               const std::scoped_lock lock{mutex_};
               complaints_.push_back(message);
-            }} {}
+            },
+            [](const CacheNotices&) {},
+            hold} {}
 
   [[nodiscard]] const StoreBuilder& builder() const noexcept { return builder_; }
   [[nodiscard]] FileSystem& fs() noexcept { return fs_; }

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
 #include <future>
 #include <memory>
@@ -32,13 +33,14 @@ namespace fs = std::filesystem;
 // A model that stays and one that goes, with weights of its own.
 class SnapshotTest : public ::testing::Test {
  protected:
-  explicit SnapshotTest(unsigned threads = 1)
+  explicit SnapshotTest(unsigned threads = 1, std::chrono::milliseconds hold = {})
       : store{[this](const StoreBuilder& builder) {
-          staying = builder.text_model(1, 300'000);
-          going = builder.text_model(2, 2'000'000);
-          builder.v1("stays:a", staying);
-          builder.v1("goes:b", going);
-        }},
+                staying = builder.text_model(1, 300'000);
+                going = builder.text_model(2, 2'000'000);
+                builder.v1("stays:a", staying);
+                builder.v1("goes:b", going);
+              },
+              hold},
         kernel{store.fs(), {.threads = threads}} {}
 
   // Ollama removes the model, its weights with it.
@@ -148,6 +150,29 @@ TEST_F(SnapshotTest, ANewVersionOfAModelHasNewNumbersAndTheOldOneIsReadToItsEnd)
   EXPECT_NE(kernel.walk(path), old.node());
   EXPECT_EQ(kernel.content(kernel.walk(path)), renewed.json());
   EXPECT_EQ(old.read(0, 4096).value, going.json());
+}
+
+// Before it is told of the change, the kernel lists by the number that it has. A tool that could
+// not list its blobs would go on to the manifest.
+class HeldSnapshotTest : public SnapshotTest {
+ protected:
+  HeldSnapshotTest() : SnapshotTest{1, std::chrono::minutes{1}} {}
+};
+
+TEST_F(HeldSnapshotTest,
+       WhoListedADirectoryThatIsNoMoreGetsTheManifestOnlyAfterListingTheModelAnew) {
+  const std::string path = "models/goes+b/manifests/registry.ollama.ai/library/goes/b";
+  const std::uint64_t blobs = kernel.walk("models/goes+b/blobs");
+  ManifestSpec renewed = going;
+  renewed.layers.push_back(store.builder().layer(kSystemType, "You are new."));
+  store.builder().v1("goes:b", renewed);
+  store.rescan();
+  const std::uint64_t manifest = kernel.walk(path);
+  EXPECT_EQ(kernel.content(manifest), renewed.json());
+  EXPECT_EQ(kernel.readdirplus(blobs).error, ESTALE);
+  EXPECT_EQ(kernel.open(manifest).error, EIO);
+  EXPECT_EQ(kernel.readdirplus(kernel.walk("models/goes+b")).error, 0);
+  EXPECT_EQ(kernel.content(manifest), renewed.json());
 }
 
 // ---- directories ----

@@ -399,6 +399,24 @@ TEST_F(VersionGuardTest, MayBeAskedByManyThreads) {
   EXPECT_FALSE(guard.refuses(kOther, kModel));
 }
 
+// ---- directories that are no more ----
+
+TEST_F(VersionGuardAfterAChange, RefusesAToolThatListedWhatIsNoMoreUntilItBeginsAnew) {
+  EXPECT_EQ(guard_.missed_listing(kTool), std::vector<std::string>{kModel});
+  EXPECT_TRUE(guard_.missed_listing(kTool).empty());  // it is known
+  EXPECT_TRUE(guard_.refuses(kTool, kModel));
+  EXPECT_FALSE(guard_.refuses(kOther, kModel));
+  guard_.begins(kTool, kModel);
+  EXPECT_FALSE(guard_.refuses(kTool, kModel));
+}
+
+TEST_F(VersionGuardTest, TakesAListingForNobodysWhereNothingChanged) {
+  AtWork at_work{kLong};
+  VersionGuard guard{at_work, kLong};
+  EXPECT_TRUE(guard.missed_listing(kTool).empty());
+  EXPECT_FALSE(guard.refuses(kTool, kModel));
+}
+
 // ---- by the file system ----
 
 TEST_F(VersionGuardTest, StandsInFrontOfTheManifestInTheView) {
