@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -32,8 +33,12 @@ class StepwiseCopy {
   [[nodiscard]] std::vector<std::string> names(const std::filesystem::path& directory);
   [[nodiscard]] std::optional<std::string> content(const std::filesystem::path& path);
 
+  void note(const std::filesystem::path& path, const char* what);
+
   Between between_;
+  const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   bool failed_ = false;
+  std::string events_;  // what came and what failed when, a line each
   unsigned steps_ = 0;
   std::map<std::string, std::string> blobs_;  // by name
   std::string manifest_;

@@ -39,8 +39,17 @@ std::vector<std::string> listing(const fs::path& directory) {
   const DirStream stream{::opendir(directory.c_str())};
   if (!stream) throw std::system_error{errno, std::generic_category(), directory.string()};
   std::vector<std::string> names;
-  while (const dirent* entry = ::readdir(stream.get())) names.emplace_back(entry->d_name);
-  return names;
+  for (;;) {
+    errno = 0;
+    const dirent* const entry = ::readdir(stream.get());
+    if (entry) {
+      names.emplace_back(entry->d_name);
+    } else if (errno == 0) {
+      return names;
+    } else {
+      throw std::system_error{errno, std::generic_category(), directory.string()};
+    }
+  }
 }
 
 std::vector<std::string> models_in(const fs::path& mount) {

@@ -40,6 +40,10 @@ void Crew::work_for(std::chrono::milliseconds time) {
   (void)eventually([this] { return !fault().empty(); }, time);
 }
 
+void Crew::work_until(const std::function<bool()>& enough) {
+  (void)eventually([&] { return enough() || !fault().empty(); }, std::chrono::minutes{1});
+}
+
 void Crew::dismiss() {
   dismissed_ = true;
   for (std::thread& worker : workers_) {

@@ -35,6 +35,9 @@ class Crew {
   // Waits so long; shorter if something is wrong.
   void work_for(std::chrono::milliseconds time);
 
+  // Waits until it is enough, a minute at most; shorter if something is wrong.
+  void work_until(const std::function<bool()>& enough);
+
   // Lets everybody end their step.
   void dismiss();
 
