@@ -32,7 +32,7 @@
 #include "src/mount_options.h"
 #include "src/mount_point.h"
 #include "src/mount_probe.h"
-#include "src/mount_table.h"
+#include "src/mounts.h"
 #include "src/open_store.h"
 #include "src/own_mount.h"
 #include "src/signals.h"

@@ -12,7 +12,7 @@
 
 #include "src/caller.h"
 #include "src/exit_status.h"
-#include "src/mount_table.h"
+#include "src/mounts.h"
 #include "store/dir_stream.h"
 #include "store/store_dir.h"
 #include "store/text.h"

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "src/mount_table.h"
+#include "src/mounts.h"
 #include "store/text.h"
 
 namespace ollamafs {

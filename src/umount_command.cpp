@@ -8,7 +8,7 @@
 
 #include "src/caller.h"
 #include "src/mount_point.h"
-#include "src/mount_table.h"
+#include "src/mounts.h"
 #include "store/text.h"
 
 namespace ollamafs {

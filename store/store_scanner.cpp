@@ -64,7 +64,7 @@ void StoreScanner::watch_path() {
 }
 
 // Watches every directory on the way to `path` for the name by which the way goes on, through all
-// symlinks, also where there is nothing yet.
+// symlinks, also where there is nothing yet; and what is mounted where it ends.
 void StoreScanner::watch_way(const fs::path& path) {
   constexpr int kMostLinks = 40;  // as the kernel (path_resolution(7))
   fs::path directory = path.root_path();
@@ -94,6 +94,7 @@ void StoreScanner::watch_way(const fs::path& path) {
     if (target.is_absolute()) directory = target.root_path();
     go_on_by(target);
   }
+  watch_->add_tree(directory);
 }
 
 }  // namespace ollamafs

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <linux/magic.h>
+#include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -48,7 +49,20 @@ bool is_remote(int directory) noexcept {
 }  // namespace
 
 StoreWatch::StoreWatch() : inotify_{::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)} {
-  if (!inotify_) fail("inotify", errno);
+  if (inotify_) events_ = UniqueFd{::epoll_create1(EPOLL_CLOEXEC)};
+  // The table of mounts can always be read: what tells that it has changed is the edge.
+  if (events_ && wait_for(inotify_.get(), EPOLLIN) &&
+      (mounts_.descriptor() == -1 || wait_for(mounts_.descriptor(), EPOLLIN | EPOLLET))) {
+    (void)mounts_have_changed();  // that it can be read is an edge too
+    return;
+  }
+  fail("inotify", errno);
+  inotify_ = UniqueFd{};
+}
+
+bool StoreWatch::wait_for(int descriptor, std::uint32_t events) noexcept {
+  epoll_event event{.events = events, .data = {.fd = descriptor}};
+  return ::epoll_ctl(events_.get(), EPOLL_CTL_ADD, descriptor, &event) == 0;
 }
 
 void StoreWatch::fail(const std::string& what, int error) {
@@ -62,6 +76,7 @@ void StoreWatch::cannot(const std::string& reason) {
 
 void StoreWatch::begin() {
   if (inotify_) failure_.reset();
+  mounts_.begin();
   for (auto& [id, watched] : watched_) watched.used = false;
 }
 
@@ -71,6 +86,7 @@ void StoreWatch::end() {
     ::inotify_rm_watch(inotify_.get(), entry.first);
     return true;
   });
+  mounts_.end();
 }
 
 void StoreWatch::use(Watched& watched) {
@@ -115,6 +131,7 @@ bool StoreWatch::keep(int watch, const std::string& folder) {
 
 void StoreWatch::add_name(const std::filesystem::path& directory, const std::string& name) {
   if (const int id = watch(directory.c_str()); id != kNone) watched_[id].names.insert(name);
+  mounts_.add(directory / name);
 }
 
 // What cannot be noted for want of memory may be anything.
@@ -154,7 +171,7 @@ bool StoreWatch::note(const Watched& watched, std::uint32_t mask, std::string_vi
 }
 
 bool StoreWatch::has_changed() {
-  bool changed = false;
+  bool changed = mounts_have_changed();
   alignas(inotify_event) std::array<char, 64 << 10> buffer;
   for (;;) {
     const ssize_t size = ::read(inotify_.get(), buffer.data(), buffer.size());
@@ -165,6 +182,18 @@ bool StoreWatch::has_changed() {
       at += sizeof(inotify_event) + event->len;
     }
   }
+}
+
+// What cannot be found out may be anything.
+bool StoreWatch::mounts_have_changed() try {
+  std::array<epoll_event, 2> events;
+  const int count = ::epoll_wait(events_.get(), events.data(), static_cast<int>(events.size()), 0);
+  const bool may_have = std::any_of(
+      events.data(), events.data() + std::max(count, 0),
+      [this](const epoll_event& event) { return event.data.fd == mounts_.descriptor(); });
+  return may_have && mounts_.has_changed() && (changes_.everything = true);
+} catch (const std::exception&) {
+  return changes_.everything = true;
 }
 
 StoreChanges StoreWatch::take_changes() {

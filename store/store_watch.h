@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "store/digest.h"
+#include "store/mount_watch.h"
 #include "store/unique_fd.h"
 
 namespace ollamafs {
@@ -21,8 +22,8 @@ struct StoreChanges {
   std::set<Digest> blobs;
 };
 
-// Tells when something in a set of directories changes, by inotify(7). Not for use from several
-// threads at once.
+// Tells when something in a set of directories changes, by inotify(7), or is mounted in the way.
+// Not for use from several threads at once.
 class StoreWatch {
  public:
   // What matters of a directory; it may be several things.
@@ -51,14 +52,17 @@ class StoreWatch {
   // watched any more.
   [[nodiscard]] bool keep(int watch, const std::string& folder);
 
-  // Watches a directory for one name, which may be added to others.
+  // Watches a directory for one name, which may be added to others, and for what is mounted there.
   void add_name(const std::filesystem::path& directory, const std::string& name);
+
+  // Watches for what is mounted at `top` or anywhere below it.
+  void add_tree(const std::filesystem::path& top) { mounts_.add_tree(top); }
 
   // Tells that a directory cannot be added, and why.
   void cannot(const std::string& reason);
 
   // Readable when something may have happened; -1 if nothing can be watched.
-  [[nodiscard]] int descriptor() const noexcept { return inotify_ ? inotify_.get() : -1; }
+  [[nodiscard]] int descriptor() const noexcept { return inotify_ ? events_.get() : -1; }
 
   // Whether something that matters has happened since the last call.
   [[nodiscard]] bool has_changed();
@@ -75,13 +79,18 @@ class StoreWatch {
     bool used = false;
   };
 
+  [[nodiscard]] bool wait_for(int descriptor, std::uint32_t events) noexcept;
   [[nodiscard]] int watch(const char* path);
   static void use(Watched& watched);
   [[nodiscard]] bool matters(int watch, std::uint32_t mask, std::string_view name);
   [[nodiscard]] bool note(const Watched& watched, std::uint32_t mask, std::string_view name);
   void fail(const std::string& what, int error);
 
+  [[nodiscard]] bool mounts_have_changed();
+
   UniqueFd inotify_;
+  MountWatch mounts_;
+  UniqueFd events_;  // epoll(7) of both
   std::unordered_map<int, Watched> watched_;
   StoreChanges changes_;
   std::optional<std::string> failure_;

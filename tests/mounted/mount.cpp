@@ -10,7 +10,7 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "src/mount_table.h"
+#include "src/mounts.h"
 #include "store/dir_stream.h"
 
 namespace ollamafs::test {

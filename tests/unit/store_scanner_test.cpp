@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <iterator>
 #include <memory>
@@ -15,6 +14,7 @@
 #include <system_error>
 #include <vector>
 
+#include "tests/support/inotify_watches.h"
 #include "tests/support/process.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
@@ -55,15 +55,6 @@ class StoreScannerTest : public ::testing::Test {
     std::vector<std::string> names;
     for (const Model& model : catalog->models()) names.push_back(model.shown);
     return names;
-  }
-  // How many directories are watched.
-  static std::ptrdiff_t watches(StoreScanner& scanner) {
-    std::ifstream info{"/proc/self/fdinfo/" + std::to_string(scanner.watch()->descriptor())};
-    const std::string text{std::istreambuf_iterator<char>{info}, {}};
-    std::ptrdiff_t count = 0;
-    for (auto at = text.find("inotify wd:"); at != text.npos; at = text.find("inotify wd:", at + 1))
-      ++count;
-    return count;
   }
 
   TempDir temp_;
@@ -360,19 +351,19 @@ TEST_F(StoreScannerTest, WatchesNoMoreAfterManyChanges) {
   StoreScanner scanner{store, true};
   const ManifestSpec manifest = builder_.text_model(1, 100);
   (void)scanner.scan();
-  const auto before = watches(scanner);
+  const auto before = inotify_watches();
   EXPECT_GT(before, 8);
   for (int i = 0; i < 500; ++i) {  // two each
     const std::string name = "host" + std::to_string(i % 7) + ".org/n/m" + std::to_string(i) + ":t";
     builder_.v1(name, manifest);
     ASSERT_TRUE(scanner.watch()->has_changed());
     ASSERT_EQ(scanner.scan()->models().size(), 3u);
-    ASSERT_EQ(watches(scanner), before + 3);
+    ASSERT_EQ(inotify_watches(), before + 3);
     fs::remove_all(builder_.root() / "manifests" / ("host" + std::to_string(i % 7) + ".org"));
     ASSERT_TRUE(scanner.watch()->has_changed());
     ASSERT_EQ(scanner.scan()->models().size(), 2u);
   }
-  EXPECT_EQ(watches(scanner), before);
+  EXPECT_EQ(inotify_watches(), before);
 }
 
 }  // namespace

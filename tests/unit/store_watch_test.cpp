@@ -14,6 +14,7 @@
 #include "store/digest.h"
 #include "store/unique_fd.h"
 #include "tests/support/few_descriptors.h"
+#include "tests/support/inotify_watches.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
 
@@ -35,12 +36,6 @@ class StoreWatchTest : public ::testing::Test {
     watch_.add(fd.get(), kind);
   }
   // How many directories the kernel watches.
-  [[nodiscard]] int watches() const {
-    std::ifstream info{"/proc/self/fdinfo/" + std::to_string(watch_.descriptor())};
-    int count = 0;
-    for (std::string line; std::getline(info, line);) count += line.starts_with("inotify wd:");
-    return count;
-  }
   [[nodiscard]] bool is_readable() const {
     pollfd fd{watch_.descriptor(), POLLIN, 0};
     return ::poll(&fd, 1, 0) == 1;
@@ -113,7 +108,7 @@ TEST_F(StoreWatchTest, TellsOfNamesInADirectoryThatItWatchesForBlobsToo) {
   EXPECT_TRUE(watch_.has_changed());
   write_file(directory_ / "two", "x");
   EXPECT_FALSE(watch_.has_changed());
-  EXPECT_EQ(watches(), 1);
+  EXPECT_EQ(inotify_watches(), 1);
 }
 
 TEST_F(StoreWatchTest, TellsThatADirectoryItselfWentOrMoved) {
@@ -122,7 +117,7 @@ TEST_F(StoreWatchTest, TellsThatADirectoryItselfWentOrMoved) {
   EXPECT_TRUE(watch_.has_changed());
   fs::remove_all(temp_ / "moved");
   EXPECT_TRUE(watch_.has_changed());
-  EXPECT_EQ(watches(), 0);
+  EXPECT_EQ(inotify_watches(), 0);
 }
 
 TEST_F(StoreWatchTest, WatchesTheDirectoryThatIsOpenWhateverItsNameLeadsTo) {
@@ -142,11 +137,11 @@ TEST_F(StoreWatchTest, WatchesNoMoreWhatWasNotAddedAgain) {
   add(Kind::manifests);
   add(Kind::manifests, temp_ / "other");
   watch_.end();
-  EXPECT_EQ(watches(), 2);
+  EXPECT_EQ(inotify_watches(), 2);
   watch_.begin();
   add(Kind::manifests);
   watch_.end();
-  EXPECT_EQ(watches(), 1);
+  EXPECT_EQ(inotify_watches(), 1);
   EXPECT_FALSE(watch_.has_changed()) << "to stop watching is no change";
   write_file(temp_ / "other/tag", "x");
   EXPECT_FALSE(watch_.has_changed());
@@ -179,7 +174,7 @@ TEST_F(StoreWatchTest, LeavesToOthersWhatIsNotThere) {
   write_file(temp_ / "file", "");
   watch_.add_name(temp_ / "file", "one");
   EXPECT_FALSE(watch_.failure());
-  EXPECT_EQ(watches(), 0);
+  EXPECT_EQ(inotify_watches(), 0);
 }
 
 TEST_F(StoreWatchTest, TellsOfAChangeIfTooMuchHappened) {

@@ -7,21 +7,14 @@
 #include <string>
 #include <vector>
 
-namespace ollamafs {
+#include "store/mount_table.h"
 
-// A line of /proc/self/mountinfo (proc(5)).
-struct MountEntry {
-  std::string mountpoint;
-  std::string type;    // "fuse.ollamafs"
-  std::string source;  // the store
-  dev_t device = 0;    // as st_dev below it; no two mounts have the same at one time
-};
+namespace ollamafs {
 
 constexpr const char* kMountType = "fuse.ollamafs";
 
 // What is mounted at `path`, the topmost if several mounts are stacked; nothing if it is no mount
-// point. `path` is absolute and without symlinks. Throws std::system_error if the table cannot be
-// read.
+// point. `path` is absolute and without symlinks. Throws as mount_table.
 [[nodiscard]] std::optional<MountEntry> mounted_at(const std::filesystem::path& path);
 
 // Whether what is mounted at `path` has lost the daemon that served it.

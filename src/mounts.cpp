@@ -1,11 +1,10 @@
-#include "src/mount_table.h"
+#include "src/mounts.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spawn.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,7 +13,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <sstream>
 #include <system_error>
 
@@ -23,47 +21,6 @@
 
 namespace ollamafs {
 namespace {
-
-// Blank, tab, newline and backslash stand as three octal digits in the table.
-std::string unescape(const std::string& field) {
-  std::string out;
-  for (std::size_t i = 0; i < field.size(); ++i) {
-    if (field[i] == '\\' && i + 3 < field.size()) {
-      out += static_cast<char>((field[i + 1] - '0') << 6 | (field[i + 2] - '0') << 3 |
-                               (field[i + 3] - '0'));
-      i += 3;
-    } else {
-      out += field[i];
-    }
-  }
-  return out;
-}
-
-// "36 35 98:0 /root /mountpoint options optional… - type source superoptions"
-std::optional<MountEntry> parse(const std::string& line) {
-  std::istringstream words{line};
-  std::string skip, device, mountpoint, type, source;
-  words >> skip >> skip >> device >> skip >> mountpoint;
-  while (words >> skip && skip != "-") {
-  }
-  unsigned major = 0, minor = 0;
-  if (!(words >> type >> source) || std::sscanf(device.c_str(), "%u:%u", &major, &minor) != 2) {
-    return std::nullopt;
-  }
-  return MountEntry{unescape(mountpoint), unescape(type), unescape(source),
-                    ::makedev(major, minor)};
-}
-
-// Every line of the table, in its order: of mounts stacked at one place, the topmost comes last.
-std::vector<MountEntry> mount_table() {
-  std::ifstream table{"/proc/self/mountinfo"};
-  if (!table) throw std::system_error{errno, std::generic_category(), "/proc/self/mountinfo"};
-  std::vector<MountEntry> entries;
-  for (std::string line; std::getline(table, line);) {
-    if (auto entry = parse(line)) entries.push_back(std::move(*entry));
-  }
-  return entries;
-}
 
 std::string trimmed(std::string text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
