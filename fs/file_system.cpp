@@ -105,6 +105,7 @@ FileSystem::FileSystem(const StoreDir& store, std::shared_ptr<const Tree> tree,
       pins_{pool_, hold},
       at_work_{hold},
       guard_{at_work_, hold},
+      gone_{hold},
       misses_{at_work_, hold},
       bad_blobs_{hold},
       on_bad_blob_{std::move(on_bad_blob)},
@@ -115,6 +116,7 @@ void FileSystem::publish(std::shared_ptr<const Tree> tree) {
   const auto after = std::move(tree);
   // What can fail comes first: what is shown, the kernel must be told of.
   auto notices = notices_between(*before, *after);
+  gone_.changed(*before, *after);
   guard_.changed(before->catalog(), after->catalog());
   nodes_.publish(after);
   bad_blobs_.forget_changed(before->catalog(), after->catalog());
@@ -323,17 +325,16 @@ void FileSystem::request_failed(const NodeRef& node, const Tool& tool, int error
   bad_blobs_.add_unknown();
 }
 
-void FileSystem::listing_was_stale(const Tool& tool) noexcept try {
+void FileSystem::directory_was_stale(InodeNumber directory, const Tool& tool) noexcept try {
+  if (!guard_.is_watching()) return;
+  const auto view_name = gone_.model_of(directory);
+  if (!view_name || !guard_.missed_directory(tool.process(), *view_name)) return;
   const auto tree = nodes_.current();
   const auto models = tree->catalog().models();
-  std::vector<std::uint32_t> changed;
-  for (const std::string& name : guard_.missed_listing(tool.process())) {
-    const auto it = std::ranges::lower_bound(models, name, {}, &Model::view_name);
-    if (it != models.end() && it->view_name == name)
-      changed.push_back(static_cast<std::uint32_t>(it - models.begin()));
-  }
-  std::ranges::sort(changed);
-  if (!changed.empty()) on_stale_(listings_of(*tree, changed));
+  const auto it = std::ranges::lower_bound(models, *view_name, {}, &Model::view_name);
+  if (it == models.end() || it->view_name != *view_name) return;
+  const auto index = static_cast<std::uint32_t>(it - models.begin());
+  on_stale_(listings_of(*tree, std::span{&index, 1}));
 } catch (...) {
   bad_blobs_.add_unknown();
 }

@@ -20,6 +20,7 @@
 #include "fs/at_work.h"
 #include "fs/bad_blobs.h"
 #include "fs/cache_notice.h"
+#include "fs/gone_directories.h"
 #include "fs/misses.h"
 #include "fs/node_table.h"
 #include "fs/pins.h"
@@ -132,10 +133,10 @@ class FileSystem {
   // directory anew or is not at work any more.
   void request_failed(const NodeRef& node, const Tool& tool, int error) noexcept;
 
-  // To be called if a tool tried to list a directory that is known no more: its model has changed,
-  // and the kernel has not been told yet. What is in it the tool will miss, and still find the
-  // manifest by its path.
-  void listing_was_stale(const Tool& tool) noexcept;
+  // To be called if a tool asked for something in a directory of which find() does not know: its
+  // model has changed, and the kernel has not been told yet, or the tool has it open. What is in it
+  // the tool misses, and may still find the manifest by its path.
+  void directory_was_stale(InodeNumber directory, const Tool& tool) noexcept;
 
   // The extended attributes of a node (design §2). value: ENODATA if there is none of that name.
   [[nodiscard]] std::vector<std::string> attribute_names(const NodeRef& node) const;
@@ -170,6 +171,7 @@ class FileSystem {
   Pins pins_;
   AtWork at_work_;
   VersionGuard guard_;
+  GoneDirectories gone_;
   Misses misses_;
   BadBlobs bad_blobs_;
   OnBadBlob on_bad_blob_;

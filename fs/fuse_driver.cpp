@@ -72,6 +72,17 @@ void serve_node(fuse_req_t req, fuse_ino_t ino, Operation&& operation) noexcept 
   });
 }
 
+// As serve_node, for what is asked about the entries of a directory.
+template <class Operation>
+void serve_directory(fuse_req_t req, fuse_ino_t ino, Operation&& operation) noexcept {
+  const NodeRef directory = driver(req).file_system.find(ino);
+  serve(req, directory, [&](FileSystem& fs) -> std::error_code {
+    if (directory) return operation(fs, directory);
+    fs.directory_was_stale(ino, tool_of(req));
+    return {ESTALE, std::generic_category()};
+  });
+}
+
 template <class T>
 T& handle(const fuse_file_info* info) noexcept {
   return *reinterpret_cast<T*>(info->fh);
@@ -107,7 +118,7 @@ void init(void* userdata, fuse_conn_info* connection) {
 }
 
 void lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
-  serve_node(req, parent, [&](FileSystem& fs, const NodeRef& directory) -> std::error_code {
+  serve_directory(req, parent, [&](FileSystem& fs, const NodeRef& directory) -> std::error_code {
     // The kernel sends longer ones too.
     if (std::strlen(name) > NAME_MAX) return std::make_error_code(std::errc::filename_too_long);
     std::error_code ec;
@@ -190,12 +201,7 @@ std::span<char> room_for_listing(std::size_t size, std::span<char> some, std::ve
 // its last argument tells whether only the name may be given.
 template <class Add>
 void list(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, Add&& add) {
-  const NodeRef directory = driver(req).file_system.find(ino);
-  serve(req, directory, [&](FileSystem& fs) -> std::error_code {
-    if (!directory) {
-      fs.listing_was_stale(tool_of(req));
-      return {ESTALE, std::generic_category()};
-    }
+  serve_directory(req, ino, [&](FileSystem& fs, const NodeRef& directory) -> std::error_code {
     const auto listing = fs.list(directory, offset == 0, tool_of(req));
     if (listing == FileSystem::Listing::none)
       return std::make_error_code(std::errc::not_a_directory);

@@ -106,17 +106,12 @@ bool VersionGuard::missed(pid_t tool, const std::string& view_name, std::string_
   return !std::exchange(it->second.tools[tool].missed, true);
 }
 
-std::vector<std::string> VersionGuard::missed_listing(pid_t tool) {
-  std::vector<std::string> models;
-  if (!any_) return models;
+bool VersionGuard::missed_directory(pid_t tool, const std::string& view_name) {
   const std::scoped_lock lock{mutex_};
-  forget_old();
-  for (auto& [name, change] : changes_) {
-    if (std::exchange(change.tools[tool].missed, true)) continue;
-    change.last = Clock::now();
-    models.push_back(name);
-  }
-  return models;
+  const auto it = changes_.find(view_name);
+  if (it == changes_.end()) return false;
+  it->second.last = Clock::now();
+  return !std::exchange(it->second.tools[tool].missed, true);
 }
 
 void VersionGuard::begins(pid_t tool, const std::string& view_name) noexcept {

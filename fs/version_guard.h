@@ -9,7 +9,6 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <vector>
 
 #include "fs/at_work.h"
 #include "fs/tool.h"
@@ -49,10 +48,9 @@ class VersionGuard {
   // True if it will not get the manifest any more, unless it begins anew.
   bool missed(pid_t tool, const std::string& view_name, std::string_view name);
 
-  // A tool tried to list a directory that is no more: of which model is not known. It will not get
-  // the manifest of any that has changed, unless it begins anew. Returns their view names, of those
-  // of which it was not so before.
-  [[nodiscard]] std::vector<std::string> missed_listing(pid_t tool);
+  // A tool asked for something in a directory of the model's old version, which is no more. True as
+  // with missed().
+  bool missed_directory(pid_t tool, const std::string& view_name);
 
   // A tool lists the model's directory.
   void begins(pid_t tool, const std::string& view_name) noexcept;

@@ -1,21 +1,47 @@
 #include "store/mount_table.h"
 
+#include <fcntl.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
-#include <fstream>
+#include <charconv>
 #include <optional>
-#include <sstream>
+#include <string_view>
 #include <system_error>
+
+#include "store/unique_fd.h"
 
 namespace ollamafs {
 namespace {
 
-constexpr const char* kTable = "/proc/self/mountinfo";
+[[noreturn]] void fail() {
+  throw std::system_error{errno, std::generic_category(), kMountTable};
+}
+
+std::string read_from_start(int table) {
+  if (::lseek(table, 0, SEEK_SET) != 0) fail();
+  std::string text;
+  for (constexpr std::size_t kPiece = 64 << 10;;) {
+    const std::size_t size = text.size();
+    text.resize(size + kPiece);
+    const ssize_t n = ::read(table, text.data() + size, kPiece);
+    if (n < 0 && errno != EINTR) fail();
+    text.resize(size + static_cast<std::size_t>(n < 0 ? 0 : n));
+    if (n == 0) return text;
+  }
+}
+
+// Cuts off what stands before the next `end`, and that.
+std::string_view next(std::string_view& text, char end) {
+  const auto at = text.find(end);
+  const std::string_view word = text.substr(0, at);
+  text.remove_prefix(at == text.npos ? text.size() : at + 1);
+  return word;
+}
 
 // Blank, tab, newline and backslash stand as three octal digits in the table.
-std::string unescape(const std::string& field) {
+std::string unescape(std::string_view field) {
   std::string out;
   for (std::size_t i = 0; i < field.size(); ++i) {
     if (field[i] == '\\' && i + 3 < field.size()) {
@@ -29,32 +55,45 @@ std::string unescape(const std::string& field) {
   return out;
 }
 
+template <class Number>
+bool to_number(std::string_view word, Number& number) {
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
+  return error == std::errc{} && end == word.data() + word.size();
+}
+
 // "36 35 98:0 /root /mountpoint options optional… - type source superoptions"
-std::optional<MountEntry> parse(const std::string& line) {
-  std::istringstream words{line};
-  int id = 0;
-  std::string skip, device, mountpoint, type, source;
-  words >> id >> skip >> device >> skip >> mountpoint;
-  while (words >> skip && skip != "-") {
-  }
+std::optional<MountEntry> parse(std::string_view line) {
+  MountEntry entry;
   unsigned major = 0, minor = 0;
-  if (!(words >> type >> source) || std::sscanf(device.c_str(), "%u:%u", &major, &minor) != 2) {
-    return std::nullopt;
+  if (!to_number(next(line, ' '), entry.id)) return std::nullopt;
+  (void)next(line, ' ');
+  if (!to_number(next(line, ':'), major) || !to_number(next(line, ' '), minor)) return std::nullopt;
+  entry.device = ::makedev(major, minor);
+  entry.root = unescape(next(line, ' '));
+  entry.mountpoint = unescape(next(line, ' '));
+  while (!line.empty() && next(line, ' ') != "-") {
   }
-  return MountEntry{id, unescape(mountpoint), unescape(type), unescape(source),
-                    ::makedev(major, minor)};
+  if (line.empty()) return std::nullopt;
+  entry.type = unescape(next(line, ' '));
+  entry.source = unescape(next(line, ' '));
+  return entry;
 }
 
 }  // namespace
 
-std::vector<MountEntry> mount_table() {
-  std::ifstream table{kTable};
-  if (!table) throw std::system_error{errno, std::generic_category(), kTable};
+std::vector<MountEntry> mount_table(int table) {
+  const std::string text = read_from_start(table);
   std::vector<MountEntry> entries;
-  for (std::string line; std::getline(table, line);) {
-    if (auto entry = parse(line)) entries.push_back(std::move(*entry));
+  for (std::string_view rest = text; !rest.empty();) {
+    if (auto entry = parse(next(rest, '\n'))) entries.push_back(std::move(*entry));
   }
   return entries;
+}
+
+std::vector<MountEntry> mount_table() {
+  const UniqueFd table{::open(kMountTable, O_RDONLY | O_CLOEXEC)};
+  if (!table) fail();
+  return mount_table(table.get());
 }
 
 }  // namespace ollamafs

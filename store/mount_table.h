@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <compare>
 #include <string>
 #include <vector>
 
@@ -9,17 +10,21 @@ namespace ollamafs {
 
 // A line of /proc/self/mountinfo (proc(5)).
 struct MountEntry {
-  int id = 0;  // of two that are mounted at one time no two have the same
+  int id = 0;        // of two that are mounted at one time no two have the same
+  dev_t device = 0;  // of the file system; of two file systems no two have the same at one time
+  std::string root;  // the folder of that file system that is seen
   std::string mountpoint;
   std::string type;    // "fuse.ollamafs"
   std::string source;  // of that type: the store
-  dev_t device = 0;    // as st_dev below it; no two file systems have the same at one time
 
-  bool operator==(const MountEntry&) const = default;
+  auto operator<=>(const MountEntry&) const = default;
 };
 
+constexpr const char* kMountTable = "/proc/self/mountinfo";
+
 // Every line of the table, in its order: of mounts stacked at one place, the topmost comes last.
-// Throws std::system_error if it cannot be read.
+// From an open descriptor of it, or by opening it. Throws std::system_error if it cannot be read.
+[[nodiscard]] std::vector<MountEntry> mount_table(int table);
 [[nodiscard]] std::vector<MountEntry> mount_table();
 
 }  // namespace ollamafs

@@ -13,8 +13,8 @@
 namespace ollamafs {
 
 // Tells when something is mounted or unmounted where it matters, of which inotify(7) tells nothing.
-// Where the table of mounts cannot be read, it tells nothing. Not for use from several threads at
-// once.
+// Where the table of mounts cannot be read from the beginning, nor does this. Not for use from
+// several threads at once.
 class MountWatch {
  public:
   MountWatch();
@@ -44,7 +44,9 @@ class MountWatch {
   };
 
   UniqueFd table_;
-  std::vector<MountEntry> mounts_;  // ordered by number
+  [[nodiscard]] std::vector<MountEntry> mounts_now() const;
+
+  std::vector<MountEntry> mounts_;  // in order
   Places now_, next_;
 };
 

@@ -19,8 +19,7 @@ using FolderEntries = std::vector<FolderEntry>;
 // What was found in a store and is so still, because its watch has told nothing of it since: what
 // did not change is not looked at again. What may change unseen is not remembered: what was reached
 // by a symlink or has another name. Of a hard link that comes later inotify tells nothing, so that
-// everything must be looked at now and then: forget(). Not for use from several
-// threads at once.
+// everything must be looked at now and then: forget(). Not for use from several threads at once.
 class StoreMemory {
  public:
   // `watch`, whose begin() and end() are this one's, must outlive this. Without it nothing is

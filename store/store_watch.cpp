@@ -50,14 +50,14 @@ bool is_remote(int directory) noexcept {
 
 StoreWatch::StoreWatch() : inotify_{::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)} {
   if (inotify_) events_ = UniqueFd{::epoll_create1(EPOLL_CLOEXEC)};
-  // The table of mounts can always be read: what tells that it has changed is the edge.
-  if (events_ && wait_for(inotify_.get(), EPOLLIN) &&
-      (mounts_.descriptor() == -1 || wait_for(mounts_.descriptor(), EPOLLIN | EPOLLET))) {
-    (void)mounts_have_changed();  // that it can be read is an edge too
+  if (!events_ || !wait_for(inotify_.get(), EPOLLIN)) {
+    fail("inotify", errno);
+    inotify_ = UniqueFd{};
     return;
   }
-  fail("inotify", errno);
-  inotify_ = UniqueFd{};
+  // The table of mounts can always be read: what tells that it has changed is the edge. The first
+  // one tells that it can be read.
+  if (wait_for(mounts_.descriptor(), EPOLLIN | EPOLLET)) (void)mounts_have_changed();
 }
 
 bool StoreWatch::wait_for(int descriptor, std::uint32_t events) noexcept {

@@ -144,6 +144,15 @@ TEST(MountWatch, TellsOfWhatMattersOnly) {
   EXPECT_FALSE(is_told_of("tree2"));
   EXPECT_FALSE(is_told_of("else where"));
 
+  // The kernel gives a number again at once that is free.
+  std::optional<Bound> bound{std::in_place, dir / "tree/a", dir / "place"};
+  EXPECT_TRUE(watch.has_changed());
+  bound.reset();
+  bound.emplace(dir / "tree2", dir / "place");
+  EXPECT_TRUE(watch.has_changed());
+  bound.reset();
+  EXPECT_TRUE(watch.has_changed());
+
   watch.begin();
   EXPECT_TRUE(is_told_of("place"));  // while new ones are found
   watch.end();

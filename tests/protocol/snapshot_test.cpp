@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -160,19 +161,29 @@ class HeldSnapshotTest : public SnapshotTest {
 };
 
 TEST_F(HeldSnapshotTest,
-       WhoListedADirectoryThatIsNoMoreGetsTheManifestOnlyAfterListingTheModelAnew) {
+       WhoAskedForADirectoryThatIsNoMoreGetsTheManifestOnlyAfterListingTheModelAnew) {
   const std::string path = "models/goes+b/manifests/registry.ollama.ai/library/goes/b";
   const std::uint64_t blobs = kernel.walk("models/goes+b/blobs");
+  const std::string staying_path = "models/stays+a/manifests/registry.ollama.ai/library/stays/a";
   ManifestSpec renewed = going;
   renewed.layers.push_back(store.builder().layer(kSystemType, "You are new."));
   store.builder().v1("goes:b", renewed);
+  ManifestSpec other = staying;
+  other.layers.push_back(renewed.layers.back());
+  store.builder().v1("stays:a", other);
   store.rescan();
   const std::uint64_t manifest = kernel.walk(path);
   EXPECT_EQ(kernel.content(manifest), renewed.json());
-  EXPECT_EQ(kernel.readdirplus(blobs).error, ESTALE);
-  EXPECT_EQ(kernel.open(manifest).error, EIO);
-  EXPECT_EQ(kernel.readdirplus(kernel.walk("models/goes+b")).error, 0);
-  EXPECT_EQ(kernel.content(manifest), renewed.json());
+  const std::function<int()> requests[] = {
+      [&] { return kernel.readdirplus(blobs).error; },
+      [&] { return kernel.lookup(blobs, blob_name(going.layers[0])).error; }};
+  for (const auto& request : requests) {
+    EXPECT_EQ(request(), ESTALE);
+    EXPECT_EQ(kernel.open(manifest).error, EIO);
+    EXPECT_EQ(kernel.content(kernel.walk(staying_path)), other.json());  // which changed too
+    EXPECT_EQ(kernel.readdirplus(kernel.walk("models/goes+b")).error, 0);
+    EXPECT_EQ(kernel.content(manifest), renewed.json());
+  }
 }
 
 // ---- directories ----

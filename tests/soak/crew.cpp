@@ -40,8 +40,8 @@ void Crew::work_for(std::chrono::milliseconds time) {
   (void)eventually([this] { return !fault().empty(); }, time);
 }
 
-void Crew::work_until(const std::function<bool()>& enough) {
-  (void)eventually([&] { return enough() || !fault().empty(); }, std::chrono::minutes{1});
+void Crew::work_until(const std::function<bool()>& enough, std::chrono::milliseconds limit) {
+  (void)eventually([&] { return enough() || !fault().empty(); }, limit);
 }
 
 void Crew::dismiss() {

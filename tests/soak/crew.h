@@ -35,8 +35,9 @@ class Crew {
   // Waits so long; shorter if something is wrong.
   void work_for(std::chrono::milliseconds time);
 
-  // Waits until it is enough, a minute at most; shorter if something is wrong.
-  void work_until(const std::function<bool()>& enough);
+  // Waits until it is enough, at most so long; shorter if something is wrong.
+  void work_until(const std::function<bool()>& enough,
+                  std::chrono::milliseconds limit = std::chrono::minutes{1});
 
   // Lets everybody end their step.
   void dismiss();

@@ -23,7 +23,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr unsigned kLeastFaults = 100, kLeastFailures = 10;
+constexpr unsigned kLeastFaults = 10, kLeastFailures = 3;
 
 class Faults : public ::testing::Test {
  protected:

@@ -51,7 +51,7 @@ TEST_F(Load, LeavesDescriptorsAndMemoryFlat) {
       return told(content_.read_a_little(mount.path(), random));
     });
     crew.work_for(time);
-    crew.work_until([&] { return opened >= times; });
+    crew.work_until([&] { return opened >= times; }, std::chrono::minutes{10});
     EXPECT_GE(opened, times);
     crew.dismiss();
     EXPECT_EQ(crew.fault(), "");

@@ -401,20 +401,18 @@ TEST_F(VersionGuardTest, MayBeAskedByManyThreads) {
 
 // ---- directories that are no more ----
 
-TEST_F(VersionGuardAfterAChange, RefusesAToolThatListedWhatIsNoMoreUntilItBeginsAnew) {
-  EXPECT_EQ(guard_.missed_listing(kTool), std::vector<std::string>{kModel});
-  EXPECT_TRUE(guard_.missed_listing(kTool).empty());  // it is known
+TEST_F(VersionGuardAfterAChange, RefusesAToolThatAskedForADirectoryThatIsNoMoreUntilItBeginsAnew) {
+  EXPECT_TRUE(guard_.missed_directory(kTool, kModel));
+  EXPECT_FALSE(guard_.missed_directory(kTool, kModel));  // it is known
   EXPECT_TRUE(guard_.refuses(kTool, kModel));
   EXPECT_FALSE(guard_.refuses(kOther, kModel));
   guard_.begins(kTool, kModel);
   EXPECT_FALSE(guard_.refuses(kTool, kModel));
 }
 
-TEST_F(VersionGuardTest, TakesAListingForNobodysWhereNothingChanged) {
-  AtWork at_work{kLong};
-  VersionGuard guard{at_work, kLong};
-  EXPECT_TRUE(guard.missed_listing(kTool).empty());
-  EXPECT_FALSE(guard.refuses(kTool, kModel));
+TEST_F(VersionGuardAfterAChange, TakesADirectoryOfAnotherModelForNoMiss) {
+  EXPECT_FALSE(guard_.missed_directory(kTool, "another+t"));
+  EXPECT_FALSE(guard_.refuses(kTool, kModel));
 }
 
 // ---- by the file system ----
