@@ -9,6 +9,7 @@
 #include <span>
 #include <utility>
 
+#include "fs/model_notices.h"
 #include "fs/snapshot_diff.h"
 #include "store/archive.h"
 #include "store/read_file.h"
@@ -38,12 +39,6 @@ Layout layout_of(const NodeRef& file) {
   return std::move(builder).finish();
 }
 
-// A model's own directory, not one of those in it.
-bool is_model_directory(const NodeRef& node) {
-  return node->is_directory() && node->model != Node::kNone &&
-         node.tree->node(node->parent).model == Node::kNone;
-}
-
 // The catalog's entries of the blobs that a file is read from, in the order of its layout.
 std::vector<const Blob*> blobs_of(const NodeRef& file) {
   const auto blobs = file.tree->catalog().blobs();
@@ -56,42 +51,11 @@ std::vector<const Blob*> blobs_of(const NodeRef& file) {
   return result;
 }
 
-// The directories of all models that name a blob, and what leads on from them: from now on that can
-// neither be listed nor looked up, not even in the kernel's memory.
-CacheNotices ways_to(const Tree& tree, const Digest& digest) {
-  const auto blob = tree.catalog().blob_index(digest);
-  if (!blob) return {};
-  const auto users = tree.catalog().users(*blob);
-  CacheNotices notices;
-  for (std::uint32_t i = 0; i < tree.node_count(); ++i) {
-    const Node& node = tree.node(i);
-    if (!node.is_directory() || !std::ranges::binary_search(users, node.model)) continue;
-    for (const Dentry& entry : tree.entries(node)) {
-      if (tree.node(entry.node).model == node.model)
-        notices.push_back({CacheNotice::What::entry, node.ino, std::string{entry.name}});
-    }
-    notices.push_back({CacheNotice::What::content, node.ino});
-  }
-  return notices;
-}
-
 // Whether an error says what is so, rather than that something could not be had.
 bool is_an_answer(int error) noexcept {
   constexpr int answers[] = {ENOENT, EROFS,  EISDIR,       ENOTDIR, ENODATA,
                              ERANGE, ENOSYS, ENAMETOOLONG, ESTALE,  EINVAL};
   return std::ranges::find(answers, error) != std::end(answers);
-}
-
-// The listings of the models' own directories. `models` are in ascending order.
-CacheNotices listings_of(const Tree& tree, std::span<const std::uint32_t> models) {
-  CacheNotices notices;
-  for (std::uint32_t i = 0; i < tree.node_count(); ++i) {
-    const Node& node = tree.node(i);
-    if (node.is_directory() && std::ranges::binary_search(models, node.model) &&
-        tree.node(node.parent).model == Node::kNone)
-      notices.push_back({CacheNotice::What::content, node.ino});
-  }
-  return notices;
 }
 
 }  // namespace
@@ -162,7 +126,7 @@ bool FileSystem::is_broken(const NodeRef& node) const noexcept {
 // Who is in the midst of it and has missed a blob must not: the manifest is refused to them.
 void FileSystem::retry_shortages(const NodeRef& node) noexcept try {
   const Model* model = node.tree->model(*node);
-  if (!model || (!is_model_directory(node) && node->kind != NodeKind::archive)) return;
+  if (!model || (!node.tree->is_model_directory(*node) && node->kind != NodeKind::archive)) return;
   for (const std::uint32_t index : model->blobs) {
     const Blob& blob = node.tree->catalog().blobs()[index];
     if (!bad_blobs_.is_short(blob.digest)) continue;
@@ -199,7 +163,8 @@ FileSystem::Listing FileSystem::list(const NodeRef& directory, bool begins,
   if (!directory->is_directory()) return Listing::none;
   if (begins) {
     retry_shortages(directory);
-    if (is_model_directory(directory) && (guard_.is_watching() || !misses_.is_empty())) {
+    if (directory.tree->is_model_directory(*directory) &&
+        (guard_.is_watching() || !misses_.is_empty())) {
       const std::string& model = directory.tree->model(*directory)->view_name;
       const pid_t process = tool.process();
       misses_.forget(process, model);
@@ -365,7 +330,9 @@ void FileSystem::blob_failed(const Digest& blob, const FileIdentity& file,
                                  : ec.message();
   const auto cause = shortage ? BadBlobs::Cause::shortage : BadBlobs::Cause::damage;
   if (!bad_blobs_.add(blob, file, cause, reason)) return;
-  on_stale_(ways_to(*nodes_.current(), blob));
+  const auto tree = nodes_.current();
+  if (const auto index = tree->catalog().blob_index(blob))
+    on_stale_(ways_through(*tree, tree->catalog().users(*index)));
   on_bad_blob_(fmt::format("blob {} could not be read: {}; all models that need it are broken {}",
                            blob.blob_name(), reason, shortage ? "until it can" : "now"));
 } catch (...) {
@@ -374,7 +341,8 @@ void FileSystem::blob_failed(const Digest& blob, const FileIdentity& file,
 
 std::vector<std::string> FileSystem::attribute_names(const NodeRef& node) const {
   if (node->kind == NodeKind::blob) return {"user.ollamafs.digest"};
-  if (node->model == Node::kNone || (node->is_directory() && !is_model_directory(node))) return {};
+  if (node->model == Node::kNone) return {};
+  if (node->is_directory() && !node.tree->is_model_directory(*node)) return {};
   return {"user.ollamafs.digest", "user.ollamafs.id", "user.ollamafs.media_type",
           "user.ollamafs.name", "user.ollamafs.state"};
 }

@@ -84,6 +84,12 @@ class Tree {
   // The model that a node belongs to, or null: blobs belong to none, because they are shared.
   [[nodiscard]] const Model* model(const Node& node) const noexcept;
 
+  // Whether it is a model's own directory, not one of those in it.
+  [[nodiscard]] bool is_model_directory(const Node& node) const noexcept {
+    return node.is_directory() && node.model != Node::kNone &&
+           nodes_[node.parent].model == Node::kNone;
+  }
+
   // The content of a text node.
   [[nodiscard]] const std::string& text(const Node& node) const noexcept {
     return texts_[node.source];
