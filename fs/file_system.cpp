@@ -69,7 +69,6 @@ FileSystem::FileSystem(const StoreDir& store, std::shared_ptr<const Tree> tree,
       pins_{pool_, hold},
       at_work_{hold},
       guard_{at_work_, hold},
-      gone_{hold},
       misses_{at_work_, hold},
       bad_blobs_{hold},
       on_bad_blob_{std::move(on_bad_blob)},
@@ -290,9 +289,10 @@ void FileSystem::request_failed(const NodeRef& node, const Tool& tool, int error
   bad_blobs_.add_unknown();
 }
 
-void FileSystem::directory_was_stale(InodeNumber directory, const Tool& tool) noexcept try {
+void FileSystem::directory_was_stale(InodeNumber directory, std::string_view name,
+                                     const Tool& tool) noexcept try {
   if (!guard_.is_watching()) return;
-  const auto view_name = gone_.model_of(directory);
+  const auto view_name = gone_.model_missed(directory, name);
   if (!view_name || !guard_.missed_directory(tool.process(), *view_name)) return;
   const auto tree = nodes_.current();
   const auto models = tree->catalog().models();

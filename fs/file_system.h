@@ -133,10 +133,10 @@ class FileSystem {
   // directory anew or is not at work any more.
   void request_failed(const NodeRef& node, const Tool& tool, int error) noexcept;
 
-  // To be called if a tool asked for something in a directory of which find() does not know: its
-  // model has changed, and the kernel has not been told yet, or the tool has it open. What is in it
-  // the tool misses, and may still find the manifest by its path.
-  void directory_was_stale(InodeNumber directory, const Tool& tool) noexcept;
+  // To be called if a tool asked for a name in a directory of which find() does not know, or, with
+  // "", for its listing: its model has changed, and the kernel has not been told yet, or the tool
+  // has it open. If it misses blobs by that, it may still find the manifest by its path.
+  void directory_was_stale(InodeNumber directory, std::string_view name, const Tool& tool) noexcept;
 
   // The extended attributes of a node (design §2). value: ENODATA if there is none of that name.
   [[nodiscard]] std::vector<std::string> attribute_names(const NodeRef& node) const;

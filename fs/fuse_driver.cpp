@@ -9,6 +9,7 @@
 #include <memory>
 #include <new>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "fs/request_loop.h"
@@ -72,13 +73,14 @@ void serve_node(fuse_req_t req, fuse_ino_t ino, Operation&& operation) noexcept 
   });
 }
 
-// As serve_node, for what is asked about the entries of a directory.
+// As serve_node, for a name in a directory, or "" for its listing.
 template <class Operation>
-void serve_directory(fuse_req_t req, fuse_ino_t ino, Operation&& operation) noexcept {
+void serve_directory(fuse_req_t req, fuse_ino_t ino, std::string_view name,
+                     Operation&& operation) noexcept {
   const NodeRef directory = driver(req).file_system.find(ino);
   serve(req, directory, [&](FileSystem& fs) -> std::error_code {
     if (directory) return operation(fs, directory);
-    fs.directory_was_stale(ino, tool_of(req));
+    fs.directory_was_stale(ino, name, tool_of(req));
     return {ESTALE, std::generic_category()};
   });
 }
@@ -118,16 +120,18 @@ void init(void* userdata, fuse_conn_info* connection) {
 }
 
 void lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
-  serve_directory(req, parent, [&](FileSystem& fs, const NodeRef& directory) -> std::error_code {
-    // The kernel sends longer ones too.
-    if (std::strlen(name) > NAME_MAX) return std::make_error_code(std::errc::filename_too_long);
-    std::error_code ec;
-    const NodeRef node = fs.lookup(directory, name, ec, tool_of(req));
-    if (ec) return ec;
-    const fuse_entry_param entry = entry_of(*node);
-    fuse_reply_entry(req, &entry);
-    return {};
-  });
+  serve_directory(req, parent, name,
+                  [&](FileSystem& fs, const NodeRef& directory) -> std::error_code {
+                    // The kernel sends longer ones too.
+                    if (std::strlen(name) > NAME_MAX)
+                      return std::make_error_code(std::errc::filename_too_long);
+                    std::error_code ec;
+                    const NodeRef node = fs.lookup(directory, name, ec, tool_of(req));
+                    if (ec) return ec;
+                    const fuse_entry_param entry = entry_of(*node);
+                    fuse_reply_entry(req, &entry);
+                    return {};
+                  });
 }
 
 void forget(fuse_req_t req, fuse_ino_t, std::uint64_t) {
@@ -201,7 +205,7 @@ std::span<char> room_for_listing(std::size_t size, std::span<char> some, std::ve
 // its last argument tells whether only the name may be given.
 template <class Add>
 void list(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, Add&& add) {
-  serve_directory(req, ino, [&](FileSystem& fs, const NodeRef& directory) -> std::error_code {
+  serve_directory(req, ino, "", [&](FileSystem& fs, const NodeRef& directory) -> std::error_code {
     const auto listing = fs.list(directory, offset == 0, tool_of(req));
     if (listing == FileSystem::Listing::none)
       return std::make_error_code(std::errc::not_a_directory);

@@ -163,6 +163,7 @@ class HeldSnapshotTest : public SnapshotTest {
 TEST_F(HeldSnapshotTest,
        WhoAskedForADirectoryThatIsNoMoreGetsTheManifestOnlyAfterListingTheModelAnew) {
   const std::string path = "models/goes+b/manifests/registry.ollama.ai/library/goes/b";
+  const std::uint64_t own = kernel.walk("models/goes+b");
   const std::uint64_t blobs = kernel.walk("models/goes+b/blobs");
   const std::string staying_path = "models/stays+a/manifests/registry.ollama.ai/library/stays/a";
   ManifestSpec renewed = going;
@@ -174,6 +175,10 @@ TEST_F(HeldSnapshotTest,
   store.rescan();
   const std::uint64_t manifest = kernel.walk(path);
   EXPECT_EQ(kernel.content(manifest), renewed.json());
+  for (const char* const name : {"manifests", "."}) {  // who goes on by that is led to the new ones
+    EXPECT_EQ(kernel.lookup(own, name).error, ESTALE);
+    EXPECT_EQ(kernel.content(manifest), renewed.json());
+  }
   const std::function<int()> requests[] = {
       [&] { return kernel.readdirplus(blobs).error; },
       [&] { return kernel.lookup(blobs, blob_name(going.layers[0])).error; }};

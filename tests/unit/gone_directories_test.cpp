@@ -2,11 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>
-#include <thread>
 
 #include "fs/views.h"
 #include "tests/support/store_builder.h"
@@ -16,7 +14,6 @@ namespace ollamafs::test {
 namespace {
 
 namespace fs = std::filesystem;
-using namespace std::chrono_literals;
 using TreePtr = std::shared_ptr<const Tree>;
 
 class GoneDirectoriesTest : public ::testing::Test {
@@ -44,38 +41,40 @@ class GoneDirectoriesTest : public ::testing::Test {
   std::uint64_t version_ = 1;
 };
 
-TEST_F(GoneDirectoriesTest, KnowsTheModelOfEveryDirectoryThatWent) {
+TEST_F(GoneDirectoriesTest, KnowsOfWhichModelBlobsAreMissed) {
   const auto first = next_version(), second = next_version();
-  GoneDirectories gone{1h};
+  const auto in = [](const TreePtr& tree, const char* model, const char* below) {
+    return number_of(tree, fs::path{"models"} / model / below);
+  };
+  GoneDirectories gone;
   gone.changed(*first, *second);
-  for (const char* const below : {"", "blobs", "manifests/registry.ollama.ai/library/changes"})
-    EXPECT_EQ(gone.model_of(number_of(first, fs::path{"models/changes+t"} / below)), "changes+t");
-  EXPECT_FALSE(gone.model_of(number_of(second, "models/changes+t")));
-  EXPECT_FALSE(gone.model_of(number_of(first, "models/stays+t")));
-  EXPECT_FALSE(gone.model_of(number_of(first, "models")));
+  const auto own = in(first, "changes+t", ""), blobs = in(first, "changes+t", "blobs");
+  EXPECT_EQ(gone.model_missed(own, ""), "changes+t");
+  EXPECT_EQ(gone.model_missed(own, "blobs"), "changes+t");
+  EXPECT_EQ(gone.model_missed(blobs, ""), "changes+t");
+  EXPECT_EQ(gone.model_missed(blobs, "sha256-0"), "changes+t");
+  EXPECT_FALSE(gone.model_missed(in(second, "changes+t", ""), ""));
+  EXPECT_FALSE(gone.model_missed(in(first, "stays+t", ""), ""));
 
   fs::remove(store_.v1_path(*ModelName::parse("stays:t")));
   gone.changed(*second, *tree());
-  EXPECT_EQ(gone.model_of(number_of(first, "models/stays+t/blobs")), "stays+t");
-  EXPECT_EQ(gone.model_of(number_of(first, "models/changes+t")), "changes+t");
+  EXPECT_EQ(gone.model_missed(in(first, "stays+t", "blobs"), ""), "stays+t");
+  EXPECT_EQ(gone.model_missed(own, ""), "changes+t");
 }
 
-TEST_F(GoneDirectoriesTest, ForgetsThemAtTheFirstChangeBehindTheHold) {
-  const auto first = next_version(), second = next_version(), third = next_version();
-  GoneDirectories gone{50ms};
-  gone.changed(*first, *second);
-  EXPECT_TRUE(gone.model_of(number_of(first, "models/changes+t")));
-  std::this_thread::sleep_for(60ms);
-  gone.changed(*second, *third);
-  EXPECT_FALSE(gone.model_of(number_of(first, "models/changes+t")));
-  EXPECT_TRUE(gone.model_of(number_of(second, "models/changes+t")));
-}
-
-TEST_F(GoneDirectoriesTest, KnowsNoneWhereNothingIsHeld) {
+// They would be refused a manifest that they find by another way.
+TEST_F(GoneDirectoriesTest, TakesNobodyForOneWhoMissesBlobsThatLooksForOtherThings) {
   const auto first = next_version(), second = next_version();
-  GoneDirectories gone{0ms};
+  GoneDirectories gone;
   gone.changed(*first, *second);
-  EXPECT_FALSE(gone.model_of(number_of(first, "models/changes+t")));
+  const fs::path model = "models/changes+t";
+  EXPECT_FALSE(gone.model_missed(number_of(first, model), "manifests"));
+  EXPECT_FALSE(gone.model_missed(number_of(first, model / "manifests"), "registry.ollama.ai"));
+  EXPECT_FALSE(gone.model_missed(number_of(first, model / "manifests"), ""));
+  for (const char* const handle : {".", ".."}) {
+    EXPECT_FALSE(gone.model_missed(number_of(first, model), handle));
+    EXPECT_FALSE(gone.model_missed(number_of(first, model / "blobs"), handle));
+  }
 }
 
 }  // namespace
