@@ -8,14 +8,14 @@
 #include <string>
 #include <string_view>
 
-#include "src/background.h"
-#include "src/exit_status.h"
-#include "src/list_command.h"
-#include "src/mount_command.h"
-#include "src/umount_command.h"
-#include "src/version.h"
-#include "store/server_process.h"
-#include "store/text.h"
+#include "src/commands/list_command.h"
+#include "src/commands/version.h"
+#include "src/mount/background.h"
+#include "src/mount/mount_command.h"
+#include "src/mount/umount_command.h"
+#include "src/say/exit_status.h"
+#include "store/base/text.h"
+#include "store/find/server_process.h"
 
 namespace {
 

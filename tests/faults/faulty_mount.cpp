@@ -8,7 +8,7 @@
 #include <new>
 #include <system_error>
 
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
 
 namespace ollamafs::test {
 

@@ -8,8 +8,8 @@
 #include <cstdlib>
 #include <exception>
 
-#include "src/mount_command.h"
-#include "store/unique_fd.h"
+#include "src/mount/mount_command.h"
+#include "store/base/unique_fd.h"
 #include "tests/faults/faulty_memory.h"
 #include "tests/support/faulty_calls.h"
 

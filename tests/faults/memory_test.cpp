@@ -9,9 +9,9 @@
 #include <string>
 #include <thread>
 
-#include "fs/file_system.h"
-#include "fs/live_view.h"
-#include "fs/views.h"
+#include "fs/serve/file_system.h"
+#include "fs/serve/live_view.h"
+#include "fs/views/views.h"
 #include "tests/faults/faulty_memory.h"
 #include "tests/support/process.h"
 #include "tests/support/store_builder.h"

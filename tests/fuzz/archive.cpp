@@ -1,5 +1,5 @@
 // The layout of a model's archive, read by libarchive and by a reader of its headers.
-#include "store/archive.h"
+#include "store/layout/archive.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -8,7 +8,7 @@
 #include <tuple>
 #include <vector>
 
-#include "store/tar_header.h"
+#include "store/layout/tar_header.h"
 #include "tests/fuzz/archive_model.h"
 #include "tests/fuzz/archive_oracle.h"
 #include "tests/fuzz/check.h"

@@ -7,8 +7,8 @@
 #include <utility>
 #include <variant>
 
-#include "store/manifest.h"
-#include "store/tar_header.h"
+#include "store/layout/tar_header.h"
+#include "store/model/manifest.h"
 #include "tests/fuzz/check.h"
 
 namespace ollamafs::test {

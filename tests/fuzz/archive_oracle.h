@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "store/layout.h"
+#include "store/layout/layout.h"
 
 namespace ollamafs::test {
 

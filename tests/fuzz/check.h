@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "store/text.h"
+#include "store/base/text.h"
 
 // Ends the program if `condition` does not hold, in every build: the fuzzer takes that for a crash
 // and keeps the input.

@@ -1,5 +1,5 @@
 // Digest: the four spellings (ollama-store.md §5) against a plain reading of the rule.
-#include "store/digest.h"
+#include "store/model/digest.h"
 
 #include <openssl/evp.h>
 

@@ -1,5 +1,5 @@
 // parse_manifest against an oracle, and what StoredManifest::from makes of what it parsed.
-#include "store/manifest.h"
+#include "store/model/manifest.h"
 
 #include <algorithm>
 #include <map>
@@ -10,7 +10,7 @@
 #include <string_view>
 #include <variant>
 
-#include "store/stored_manifest.h"
+#include "store/model/stored_manifest.h"
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/manifest_oracle.h"
 

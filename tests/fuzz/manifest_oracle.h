@@ -4,7 +4,7 @@
 #include <string_view>
 #include <variant>
 
-#include "store/manifest.h"
+#include "store/model/manifest.h"
 
 namespace ollamafs::test {
 

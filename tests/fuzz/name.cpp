@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "store/model_name.h"
+#include "store/model/model_name.h"
 #include "tests/fuzz/check.h"
 
 namespace ollamafs::test {

@@ -8,8 +8,8 @@
 #include <cstdlib>
 #include <utility>
 
-#include "store/digest.h"
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
+#include "store/model/digest.h"
 #include "tests/support/store_builder.h"
 
 namespace ollamafs::test {

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "store/store_dir.h"
+#include "store/folder/store_dir.h"
 #include "tests/support/temp_dir.h"
 
 namespace ollamafs::test {

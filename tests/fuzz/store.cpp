@@ -2,8 +2,8 @@
 #include <string>
 #include <system_error>
 
-#include "store/catalog.h"
-#include "store/store_dir.h"
+#include "store/catalog/catalog.h"
+#include "store/folder/store_dir.h"
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/scripted_store.h"
 #include "tests/fuzz/store_oracle.h"

@@ -8,8 +8,8 @@
 #include <string>
 #include <variant>
 
-#include "store/archive.h"
-#include "store/manifest.h"
+#include "store/layout/archive.h"
+#include "store/model/manifest.h"
 #include "tests/fuzz/check.h"
 #include "tests/support/store_builder.h"
 

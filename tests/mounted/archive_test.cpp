@@ -18,7 +18,7 @@
 #include <system_error>
 #include <thread>
 
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
 #include "tests/mounted/mount.h"
 #include "tests/support/sample_store.h"
 #include "tests/support/temp_dir.h"

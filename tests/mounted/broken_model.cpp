@@ -7,7 +7,7 @@
 #include <iterator>
 #include <ostream>
 
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
 #include "tests/mounted/life.h"
 
 namespace ollamafs::test {

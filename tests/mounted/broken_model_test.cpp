@@ -17,7 +17,7 @@
 #include <string>
 #include <vector>
 
-#include "store/digest.h"
+#include "store/model/digest.h"
 #include "tests/mounted/mount.h"
 #include "tests/mounted/shown.h"
 #include "tests/mounted/ssh_server.h"

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "store/digest.h"
+#include "store/model/digest.h"
 #include "tests/mounted/mount.h"
 #include "tests/support/process.h"
 #include "tests/support/store_builder.h"

@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
 #include "tests/mounted/access.h"
 #include "tests/mounted/mount.h"
 #include "tests/support/store_builder.h"

@@ -12,7 +12,7 @@
 #include <system_error>
 #include <thread>
 
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
 #include "tests/mounted/mount.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"

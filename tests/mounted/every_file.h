@@ -10,7 +10,7 @@
 #include <system_error>
 #include <vector>
 
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
 #include "tests/mounted/mount.h"
 #include "tests/mounted/walk.h"
 

@@ -6,7 +6,7 @@
 #include <set>
 #include <vector>
 
-#include "store/digest.h"
+#include "store/model/digest.h"
 #include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
 

@@ -10,7 +10,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
 #include "tests/mounted/life.h"
 #include "tests/mounted/shown.h"
 #include "tests/mounted/walk.h"

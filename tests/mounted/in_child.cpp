@@ -10,7 +10,7 @@
 #include <exception>
 #include <stdexcept>
 
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
 
 namespace ollamafs::test {
 namespace {

@@ -10,8 +10,8 @@
 #include <cstring>
 #include <map>
 
-#include "store/dir_stream.h"
-#include "store/unique_fd.h"
+#include "store/base/dir_stream.h"
+#include "store/base/unique_fd.h"
 #include "tests/mounted/mount.h"
 #include "tests/mounted/walk.h"
 #include "tests/support/sample_store.h"

@@ -10,7 +10,7 @@
 #include <memory>
 #include <stdexcept>
 
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
 #include "tests/mounted/mount.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"

@@ -12,7 +12,7 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "store/dir_stream.h"
+#include "store/base/dir_stream.h"
 
 namespace ollamafs::test {
 

@@ -11,7 +11,7 @@
 #include <system_error>
 #include <utility>
 
-#include "store/mount_watch.h"
+#include "store/watch/mount_watch.h"
 #include "tests/mounted/broken_model.h"
 #include "tests/mounted/mount.h"
 #include "tests/mounted/shown.h"

@@ -8,7 +8,7 @@
 #include <sstream>
 #include <string>
 
-#include "src/exit_status.h"
+#include "src/say/exit_status.h"
 #include "tests/mounted/mount.h"
 #include "tests/support/process.h"
 #include "tests/support/store_builder.h"
@@ -101,7 +101,7 @@ TEST(ManualPage, HasEveryMountOptionThatTheHelpNames) {
 
 TEST(ManualPage, HasEveryExitStatus) {
   EXPECT_EQ(all_matches(part_of_page(".Sh EXIT STATUS"), "^\\.It ([0-9]+)$"),
-            all_matches(source("src/exit_status.h"), "^  [a-z_]+ = ([0-9]+),"));
+            all_matches(source("src/say/exit_status.h"), "^  [a-z_]+ = ([0-9]+),"));
 }
 
 TEST(ManualPage, IsWellFormed) {

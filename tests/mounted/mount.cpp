@@ -10,8 +10,8 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "src/mounts.h"
-#include "store/dir_stream.h"
+#include "src/mount/mounts.h"
+#include "store/base/dir_stream.h"
 
 namespace ollamafs::test {
 

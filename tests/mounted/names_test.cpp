@@ -8,7 +8,7 @@
 #include <climits>
 #include <cstring>
 
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
 #include "tests/mounted/mount.h"
 #include "tests/mounted/walk.h"
 

@@ -13,7 +13,7 @@
 #include <iterator>
 #include <string>
 
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
 #include "tests/mounted/data_path.h"
 #include "tests/mounted/life.h"
 #include "tests/mounted/shown.h"

@@ -15,8 +15,8 @@
 #include <random>
 #include <set>
 
-#include "store/dir_stream.h"
-#include "store/unique_fd.h"
+#include "store/base/dir_stream.h"
+#include "store/base/unique_fd.h"
 #include "tests/mounted/mount.h"
 #include "tests/mounted/walk.h"
 

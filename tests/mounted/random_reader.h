@@ -7,7 +7,7 @@
 #include <random>
 #include <string>
 
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
 
 namespace ollamafs::test {
 

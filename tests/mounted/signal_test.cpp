@@ -12,7 +12,7 @@
 #include <string>
 #include <thread>
 
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
 #include "tests/mounted/life.h"
 #include "tests/mounted/mount.h"
 #include "tests/mounted/slow_fusermount.h"

@@ -12,7 +12,7 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
 #include "tests/support/store_builder.h"
 
 namespace ollamafs::test {

@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "store/digest.h"
+#include "store/model/digest.h"
 #include "tests/mounted/mount.h"
 #include "tests/mounted/ssh_server.h"
 #include "tests/support/process.h"

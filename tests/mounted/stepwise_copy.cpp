@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "store/digest.h"
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
+#include "store/model/digest.h"
 #include "tests/mounted/walk.h"
 
 namespace ollamafs::test {

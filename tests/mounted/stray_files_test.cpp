@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "store/digest.h"
+#include "store/model/digest.h"
 #include "tests/mounted/mount.h"
 #include "tests/mounted/shown.h"
 #include "tests/support/process.h"

@@ -11,7 +11,7 @@
 #include <string>
 #include <system_error>
 
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
 #include "tests/mounted/life.h"
 #include "tests/mounted/mount.h"
 #include "tests/support/process.h"

@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
 #include "tests/mounted/broken_model.h"
 #include "tests/mounted/mount.h"
 #include "tests/mounted/shown.h"

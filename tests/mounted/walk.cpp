@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <system_error>
 
-#include "store/dir_stream.h"
+#include "store/base/dir_stream.h"
 
 namespace ollamafs::test {
 

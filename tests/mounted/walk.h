@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "store/digest.h"
+#include "store/model/digest.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
 

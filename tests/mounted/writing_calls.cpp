@@ -18,7 +18,7 @@
 #include <cstdio>
 #include <cstring>
 
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
 
 namespace ollamafs::test {
 namespace {

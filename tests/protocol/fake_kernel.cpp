@@ -14,7 +14,7 @@
 #include <system_error>
 #include <utility>
 
-#include "fs/fuse_driver.h"
+#include "fs/kernel/fuse_driver.h"
 
 namespace ollamafs::test {
 namespace {

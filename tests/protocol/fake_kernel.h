@@ -17,8 +17,8 @@
 #include <thread>
 #include <vector>
 
-#include "fs/session.h"
-#include "store/unique_fd.h"
+#include "fs/kernel/session.h"
+#include "store/base/unique_fd.h"
 #include "tests/protocol/wire.h"
 
 namespace ollamafs::test {

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "store/tar_header.h"
+#include "store/layout/tar_header.h"
 #include "tests/protocol/fake_kernel.h"
 #include "tests/protocol/opened.h"
 #include "tests/protocol/served_store.h"

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "fs/file_system.h"
-#include "fs/views.h"
+#include "fs/serve/file_system.h"
+#include "fs/views/views.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
 

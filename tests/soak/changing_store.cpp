@@ -7,10 +7,10 @@
 #include <memory>
 #include <system_error>
 
-#include "store/archive.h"
-#include "store/blob_pool.h"
-#include "store/catalog.h"
-#include "store/open_layout.h"
+#include "store/blobs/blob_pool.h"
+#include "store/catalog/catalog.h"
+#include "store/layout/archive.h"
+#include "store/layout/open_layout.h"
 
 namespace ollamafs::test {
 namespace {

@@ -9,7 +9,7 @@
 #include <cstring>
 #include <string_view>
 
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
 #include "tests/mounted/expected_archive.h"
 
 namespace ollamafs::test {

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <string>
 
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
 
 namespace ollamafs::test {
 

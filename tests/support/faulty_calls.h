@@ -3,7 +3,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "store/file_calls.h"
+#include "store/base/file_calls.h"
 
 namespace ollamafs::test {
 

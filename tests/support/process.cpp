@@ -16,7 +16,7 @@
 #include <stdexcept>
 #include <thread>
 
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
 #include "tests/support/store_builder.h"
 
 namespace ollamafs::test {

@@ -4,7 +4,7 @@
 #include <string>
 #include <system_error>
 
-#include "fs/file_system.h"
+#include "fs/serve/file_system.h"
 
 namespace ollamafs::test {
 

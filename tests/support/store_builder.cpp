@@ -11,7 +11,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "store/unique_fd.h"
+#include "store/base/unique_fd.h"
 
 namespace ollamafs::test {
 namespace {

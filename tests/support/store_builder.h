@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "store/digest.h"
-#include "store/model_name.h"
+#include "store/model/digest.h"
+#include "store/model/model_name.h"
 
 namespace ollamafs::test {
 

@@ -1,0 +1,404 @@
+#include "fs/kernel/fuse_driver.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "fs/kernel/request_loop.h"
+
+namespace ollamafs {
+namespace {
+
+// What an inode number stands for never changes, and neither does its content, so the kernel may
+// keep what it has been told until it is told otherwise. Seconds.
+constexpr double kTimeout = 86400;
+
+// FUSE_CAP_DIRECT_IO_ALLOW_MMAP of libfuse 3.17 and Linux 6.6; older ones never offer it.
+constexpr unsigned kDirectIoAllowMmap = 1u << 28;
+
+// Constant: a number is never used again for another node.
+constexpr std::uint64_t kGeneration = 1;
+
+Driver& driver(fuse_req_t req) noexcept {
+  return *static_cast<Driver*>(fuse_req_userdata(req));
+}
+
+int to_errno(const std::error_code& ec) noexcept {
+  const std::error_condition condition = ec.default_error_condition();
+  return condition.category() == std::generic_category() ? condition.value() : EIO;
+}
+
+// Who asks; before the reply.
+Tool tool_of(fuse_req_t req) noexcept {
+  return Tool::of_thread(fuse_req_ctx(req)->pid);
+}
+
+// Runs one operation, about `node` if that is not empty. `operation` either replies and returns no
+// error, or returns one or throws and has not replied: then this does.
+template <class Operation>
+void serve(fuse_req_t req, const NodeRef& node, Operation&& operation) noexcept {
+  FileSystem& fs = driver(req).file_system;
+  int error = EIO;
+  try {
+    error = to_errno(operation(fs));
+  } catch (const std::bad_alloc&) {
+    error = ENOMEM;
+  } catch (const std::system_error& failure) {
+    error = to_errno(failure.code());
+  } catch (...) {
+    error = EIO;
+  }
+  if (error == 0) return;
+  const bool is_given_up = error == EINTR && fuse_req_interrupted(req) != 0;
+  if (node && !is_given_up) fs.request_failed(node, tool_of(req), error);
+  fuse_reply_err(req, error);
+}
+
+// As serve, for a node that must be known: a number that is not is stale, and the kernel looks the
+// name up again.
+template <class Operation>
+void serve_node(fuse_req_t req, fuse_ino_t ino, Operation&& operation) noexcept {
+  const NodeRef node = driver(req).file_system.find(ino);
+  serve(req, node, [&](FileSystem& fs) -> std::error_code {
+    if (!node) return {ESTALE, std::generic_category()};
+    return operation(fs, node);
+  });
+}
+
+// As serve_node, for a name in a directory, or "" for its listing.
+template <class Operation>
+void serve_directory(fuse_req_t req, fuse_ino_t ino, std::string_view name,
+                     Operation&& operation) noexcept {
+  const NodeRef directory = driver(req).file_system.find(ino);
+  serve(req, directory, [&](FileSystem& fs) -> std::error_code {
+    if (directory) return operation(fs, directory);
+    fs.directory_was_stale(ino, name, tool_of(req));
+    return {ESTALE, std::generic_category()};
+  });
+}
+
+template <class T>
+T& handle(const fuse_file_info* info) noexcept {
+  return *reinterpret_cast<T*>(info->fh);
+}
+
+fuse_entry_param entry_of(const Node& node) noexcept {
+  fuse_entry_param entry{};
+  entry.ino = node.ino;
+  entry.generation = kGeneration;
+  entry.attr = FileSystem::attributes(node);
+  entry.attr_timeout = kTimeout;
+  entry.entry_timeout = kTimeout;
+  return entry;
+}
+
+// ---- operations ----
+
+// What the kernel does not offer must not be asked for: libfuse would give up.
+void init(void* userdata, fuse_conn_info* connection) {
+  const auto ask = [connection](unsigned capability) {
+    if (connection->capable & capability) connection->want |= capability;
+  };
+  ask(FUSE_CAP_PARALLEL_DIROPS);
+  ask(FUSE_CAP_EXPORT_SUPPORT);
+  ask(FUSE_CAP_READDIRPLUS);
+  ask(FUSE_CAP_READDIRPLUS_AUTO);
+  ask(FUSE_CAP_ASYNC_READ);
+  ask(kDirectIoAllowMmap);
+  connection->max_write = std::min(connection->max_write, kLargestWrite);
+  Driver& state = *static_cast<Driver*>(userdata);
+  state.kernel_opens_directories = (connection->capable & FUSE_CAP_NO_OPENDIR_SUPPORT) != 0;
+  state.passthrough.negotiate(*connection);
+}
+
+void lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
+  serve_directory(req, parent, name,
+                  [&](FileSystem& fs, const NodeRef& directory) -> std::error_code {
+                    // The kernel sends longer ones too.
+                    if (std::strlen(name) > NAME_MAX)
+                      return std::make_error_code(std::errc::filename_too_long);
+                    std::error_code ec;
+                    const NodeRef node = fs.lookup(directory, name, ec, tool_of(req));
+                    if (ec) return ec;
+                    const fuse_entry_param entry = entry_of(*node);
+                    fuse_reply_entry(req, &entry);
+                    return {};
+                  });
+}
+
+void forget(fuse_req_t req, fuse_ino_t, std::uint64_t) {
+  fuse_reply_none(req);
+}
+
+void forget_multi(fuse_req_t req, std::size_t, fuse_forget_data*) {
+  fuse_reply_none(req);
+}
+
+void getattr(fuse_req_t req, fuse_ino_t ino, fuse_file_info*) {
+  serve_node(req, ino, [&](FileSystem&, const NodeRef& node) -> std::error_code {
+    const struct stat st = FileSystem::attributes(*node);
+    fuse_reply_attr(req, &st, kTimeout);
+    return {};
+  });
+}
+
+// Directories have no state here: a listing goes on by its cookie, in whatever snapshot is current.
+// So the kernel need not ask. ENOSYS is for good: from then on it opens directories by itself, and
+// keeps their listings until it is told that they have changed.
+void opendir(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
+  if (driver(req).kernel_opens_directories) {
+    fuse_reply_err(req, ENOSYS);
+    return;
+  }
+  info->cache_readdir = 1;
+  info->keep_cache = 1;
+  fuse_reply_open(req, info);
+}
+
+void releasedir(fuse_req_t req, fuse_ino_t, fuse_file_info*) {
+  fuse_reply_err(req, 0);
+}
+
+// What a listing shows at one place, and the cookie behind it.
+struct ListedEntry {
+  const char* name;
+  const Node* node;
+  std::uint64_t next;
+  bool is_dot;
+};
+
+// Calls `visit` for the entries behind `offset`: ".", "..", then the directory's own, until it
+// returns false.
+template <class Visit>
+void for_each_behind(const NodeRef& directory, std::uint64_t offset, Visit&& visit) {
+  static_assert(Tree::kNoCookie == 2);
+  const Tree& tree = *directory.tree;
+  if (offset < 1 && !visit(ListedEntry{".", directory.node, 1, true})) return;
+  if (offset < 2 && !visit(ListedEntry{"..", &tree.node(directory->parent), 2, true})) return;
+  for (const Dentry& dentry : tree.entries_after(*directory, offset)) {
+    if (!visit(ListedEntry{dentry.name.data(), &tree.node(dentry.node), dentry.cookie, false}))
+      return;
+  }
+}
+
+// A piece of a listing may be shorter than it was asked for: if there is no memory, it is.
+std::span<char> room_for_listing(std::size_t size, std::span<char> some, std::vector<char>& much) {
+  if (size <= some.size()) return some.first(size);
+  try {
+    much.resize(size);
+    return much;
+  } catch (const std::bad_alloc&) {
+    return some;
+  }
+}
+
+// Fills a reply with the entries behind `offset`. `add` puts one into the buffer as libfuse's
+// fuse_add_direntry does: it returns the room the entry needs, and adds nothing if there is less;
+// its last argument tells whether only the name may be given.
+template <class Add>
+void list(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, Add&& add) {
+  serve_directory(req, ino, "", [&](FileSystem& fs, const NodeRef& directory) -> std::error_code {
+    const auto listing = fs.list(directory, offset == 0, tool_of(req));
+    if (listing == FileSystem::Listing::none)
+      return std::make_error_code(std::errc::not_a_directory);
+    const bool names_only = listing == FileSystem::Listing::names;
+    char some_room[4096];
+    std::vector<char> much_room;
+    const std::span<char> buffer = room_for_listing(size, some_room, much_room);
+    std::size_t used = 0;
+    for_each_behind(directory, static_cast<std::uint64_t>(offset), [&](const ListedEntry& entry) {
+      const std::size_t left = buffer.size() - used;
+      const std::size_t needed = add(buffer.data() + used, left, entry, names_only);
+      if (needed > left) return false;
+      used += needed;
+      return true;
+    });
+    if (used == 0 && names_only) return std::make_error_code(std::errc::io_error);
+    fuse_reply_buf(req, buffer.data(), used);
+    return {};
+  });
+}
+
+void readdir(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info*) {
+  list(req, ino, size, offset, [req](char* at, std::size_t room, const ListedEntry& entry, bool) {
+    const struct stat st = FileSystem::attributes(*entry.node);
+    return fuse_add_direntry(req, at, room, entry.name, &st, static_cast<off_t>(entry.next));
+  });
+}
+
+void readdirplus(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info*) {
+  list(req, ino, size, offset,
+       [req](char* at, std::size_t room, const ListedEntry& entry, bool names_only) {
+         fuse_entry_param reply = entry_of(*entry.node);
+         // Number 0 tells the kernel to take the name and the type, and to make no node.
+         if (entry.is_dot || names_only) reply.ino = 0;
+         return fuse_add_direntry_plus(req, at, room, entry.name, &reply,
+                                       static_cast<off_t>(entry.next));
+       });
+}
+
+void open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
+  serve_node(req, ino, [&](FileSystem& fs, const NodeRef& node) -> std::error_code {
+    if ((info->flags & O_ACCMODE) != O_RDONLY) return {EROFS, std::generic_category()};
+    std::error_code ec;
+    auto opened = fs.open_file(node, ec, tool_of(req));
+    if (ec) return ec;
+    // Content never changes under a number, and blobs may be mapped, so the kernel caches them.
+    // Archives are read once and by large requests: past its cache that is twice as fast.
+    info->direct_io = opened->caching == Caching::bypass;
+    info->keep_cache = opened->caching == Caching::keep;
+    Driver& state = driver(req);
+    const bool is_blob = node->kind == NodeKind::blob;
+    const int descriptor = opened->content->sole_descriptor();
+    OpenFile* const file = state.files.open(std::move(opened));
+    info->fh = reinterpret_cast<std::uintptr_t>(file);
+    try {
+      if (is_blob && !state.passthrough.open(req, ino, fs.file_of(node), descriptor, *info)) {
+        state.files.close(file);
+        return std::make_error_code(std::errc::io_error);
+      }
+    } catch (...) {
+      state.files.close(file);
+      throw;
+    }
+    // If the reply fails, the kernel never has the handle, and will not give it back.
+    if (fuse_reply_open(req, info) == 0) return {};
+    if (is_blob) state.passthrough.cancel(ino);
+    state.files.close(file);
+    return {};
+  });
+}
+
+void release(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
+  Driver& state = driver(req);
+  OpenFile& file = handle<OpenFile>(info);
+  if (file.pin.ref()->kind == NodeKind::blob) state.passthrough.release(req, ino);
+  state.files.close(&file);
+  fuse_reply_err(req, 0);
+}
+
+std::error_code reply_range(fuse_req_t req, FileSystem& fs, OpenFile& file, std::size_t size,
+                            std::uint64_t start) {
+  thread_local Gathered bytes;
+  std::error_code ec;
+  fs.gather(file, bytes, size, start, ec);
+  if (ec) {
+    bytes.release();
+    return ec;
+  }
+  // The file may be closed by another thread as soon as the reply is sent: not what it holds.
+  const auto content = file.content;
+  const NodeRef node = file.pin.ref();
+  const Tool tool{file.by_tool.tool()};
+  const std::uint64_t ahead = FileSystem::ahead_of(file, bytes.size(), start);
+  const auto pieces = bytes.pieces();
+  // EFAULT: a page could not be had, since the disk fails there or the blob was cut short a moment
+  // ago. The kernel has made it EIO.
+  if (fuse_reply_iov(req, pieces.data(), static_cast<int>(pieces.size())) == -EFAULT) {
+    fs.request_failed(node, tool, EIO);  // first: the tool knows already
+    fs.find_fault(*content, bytes.size(), start);
+  } else if (ahead > 0) {
+    content->prefetch(start + bytes.size(), ahead);
+  }
+  bytes.release();
+  return {};
+}
+
+// One part of what must be done before a range can be given away, or the answer. True: there is
+// more. Until the answer the kernel keeps the file open.
+bool verify_on(fuse_req_t req, OpenFile& file, std::size_t size, std::uint64_t start,
+               bool over) noexcept {
+  bool more = false;
+  serve(req, file.pin.ref(), [&](FileSystem& fs) -> std::error_code {
+    if (over) return std::make_error_code(std::errc::not_connected);
+    if (fuse_req_interrupted(req)) return std::make_error_code(std::errc::interrupted);
+    std::error_code ec;
+    more = fs.verify_on(*file.content, size, start, ec);
+    return more || ec ? ec : reply_range(req, fs, file, size, start);
+  });
+  return more;
+}
+
+void read(fuse_req_t req, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info* info) {
+  OpenFile& file = handle<OpenFile>(info);
+  serve(req, file.pin.ref(), [&](FileSystem& fs) -> std::error_code {
+    const auto start = static_cast<std::uint64_t>(offset);
+    const auto ec = reply_range(req, fs, file, size, start);
+    if (ec != BlobFault::unverified) return ec;
+    driver(req).verifications.add(
+        [req, &file, size, start](bool over) { return verify_on(req, file, size, start, over); });
+    return {};
+  });
+}
+
+void statfs(fuse_req_t req, fuse_ino_t) {
+  serve(req, {}, [&](FileSystem& fs) {
+    std::error_code ec;
+    const struct statvfs st = fs.statistics(ec);
+    if (!ec) fuse_reply_statfs(req, &st);
+    return ec;
+  });
+}
+
+// Both attribute calls ask for the size first, with room for 0 bytes.
+std::error_code reply_attribute(fuse_req_t req, const std::string& value, std::size_t room) {
+  if (room == 0) {
+    fuse_reply_xattr(req, value.size());
+  } else if (room < value.size()) {
+    return std::make_error_code(std::errc::result_out_of_range);
+  } else {
+    fuse_reply_buf(req, value.data(), value.size());
+  }
+  return {};
+}
+
+void getxattr(fuse_req_t req, fuse_ino_t ino, const char* name, std::size_t room) {
+  serve_node(req, ino, [&](FileSystem& fs, const NodeRef& node) {
+    std::error_code ec;
+    const std::string value = fs.attribute(node, name, ec);
+    return ec ? ec : reply_attribute(req, value, room);
+  });
+}
+
+void listxattr(fuse_req_t req, fuse_ino_t ino, std::size_t room) {
+  serve_node(req, ino, [&](FileSystem& fs, const NodeRef& node) {
+    std::string names;
+    for (const std::string& name : fs.attribute_names(node)) names.append(name).push_back('\0');
+    return reply_attribute(req, names, room);
+  });
+}
+
+}  // namespace
+
+const fuse_lowlevel_ops& fuse_operations() noexcept {
+  static const fuse_lowlevel_ops operations = [] {
+    fuse_lowlevel_ops ops{};
+    ops.init = init;
+    ops.lookup = lookup;
+    ops.forget = forget;
+    ops.forget_multi = forget_multi;
+    ops.getattr = getattr;
+    ops.opendir = opendir;
+    ops.readdir = readdir;
+    ops.readdirplus = readdirplus;
+    ops.releasedir = releasedir;
+    ops.open = open;
+    ops.read = read;
+    ops.release = release;
+    ops.statfs = statfs;
+    ops.getxattr = getxattr;
+    ops.listxattr = listxattr;
+    return ops;
+  }();
+  return operations;
+}
+
+}  // namespace ollamafs

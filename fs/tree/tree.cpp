@@ -1,0 +1,36 @@
+#include "fs/tree/tree.h"
+
+#include <algorithm>
+
+namespace ollamafs {
+
+const Node* Tree::find(InodeNumber ino) const noexcept {
+  const auto index = numbers_.find(ino);
+  return index ? &nodes_[*index] : nullptr;
+}
+
+std::span<const Dentry> Tree::entries(const Node& directory) const noexcept {
+  return std::span{entries_}.subspan(directory.first_entry, directory.entries);
+}
+
+std::span<const Dentry> Tree::entries_after(const Node& directory,
+                                            std::uint64_t cookie) const noexcept {
+  const auto all = entries(directory);
+  const auto it = std::ranges::upper_bound(all, cookie, {}, &Dentry::cookie);
+  return all.subspan(static_cast<std::size_t>(it - all.begin()));
+}
+
+const Node* Tree::lookup(const Node& directory, std::string_view name) const noexcept {
+  if (name == ".") return &directory;
+  if (!directory.is_directory()) return nullptr;
+  if (name == "..") return &nodes_[directory.parent];
+  const auto all = entries(directory);
+  const auto it = std::ranges::lower_bound(all, name, {}, &Dentry::name);
+  return it == all.end() || it->name != name ? nullptr : &nodes_[it->node];
+}
+
+const Model* Tree::model(const Node& node) const noexcept {
+  return node.model == Node::kNone ? nullptr : &catalog_->models()[node.model];
+}
+
+}  // namespace ollamafs

@@ -1,0 +1,110 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fs/tree/inode_number.h"
+#include "fs/tree/name_pool.h"
+#include "store/catalog/catalog.h"
+
+namespace ollamafs {
+
+enum class NodeKind : std::uint8_t {
+  directory,
+  blob,      // a blob of the store, byte for byte
+  manifest,  // the manifest in a model directory
+  archive,   // a model's tar
+  text,      // generated text: README.txt
+};
+
+// An inode of the view. What it shows of itself is design §2.
+struct Node {
+  static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
+
+  InodeNumber ino = 0;
+  NodeKind kind = NodeKind::directory;
+  mode_t permissions = 0755;
+  uid_t uid = 0;
+  gid_t gid = 0;
+  std::uint32_t nlink = 0;        // directory entries that lead here
+  std::uint64_t size = 0;         // bytes; 0 for directories
+  std::int64_t mtime = 0;         // seconds; ctime and atime are the same, but for `change`
+  std::uint32_t model = kNone;    // what it belongs to: index into Catalog::models()
+  std::uint32_t source = kNone;   // a blob's index into Catalog::blobs(); a text's in the tree
+  std::uint32_t parent = kNone;   // of a directory: node index
+  std::uint32_t first_entry = 0;  // of a directory: where its entries begin
+  std::uint32_t entries = 0;      // and how many there are
+  std::uint32_t change = 0;       // nanoseconds of ctime, see TreeBuilder::date_groups
+
+  [[nodiscard]] bool is_directory() const noexcept { return kind == NodeKind::directory; }
+};
+
+// A name in a directory.
+struct Dentry {
+  std::string_view name;  // with a NUL behind it
+  std::uint32_t node;
+  // Where a listing goes on behind this entry. Grows along the directory, and stays with the name
+  // in the snapshots that follow, so that a listing that goes on in a later one skips nothing.
+  std::uint64_t cookie;
+};
+
+// All nodes of the view at one moment, made from one catalog. Immutable and shared between threads;
+// made by TreeBuilder.
+class Tree {
+ public:
+  [[nodiscard]] const Catalog& catalog() const noexcept { return *catalog_; }
+
+  // The node with this number, or null.
+  [[nodiscard]] const Node* find(InodeNumber ino) const noexcept;
+
+  [[nodiscard]] const Node& root() const noexcept { return nodes_.front(); }
+  [[nodiscard]] const Node& node(std::uint32_t index) const noexcept { return nodes_[index]; }
+  [[nodiscard]] std::size_t node_count() const noexcept { return nodes_.size(); }
+
+  // The entries of a directory, sorted by name (bytes), without "." and "..".
+  [[nodiscard]] std::span<const Dentry> entries(const Node& directory) const noexcept;
+
+  // Cookies are above this, so that "." and ".." have room before them.
+  static constexpr std::uint64_t kNoCookie = 2;
+
+  // The entries with a higher cookie.
+  [[nodiscard]] std::span<const Dentry> entries_after(const Node& directory,
+                                                      std::uint64_t cookie) const noexcept;
+
+  // What `name` stands for in a directory, "." and ".." included, or null.
+  [[nodiscard]] const Node* lookup(const Node& directory, std::string_view name) const noexcept;
+
+  // The model that a node belongs to, or null: blobs belong to none, because they are shared.
+  [[nodiscard]] const Model* model(const Node& node) const noexcept;
+
+  // Whether it is a model's own directory, not one of those in it.
+  [[nodiscard]] bool is_model_directory(const Node& node) const noexcept {
+    return node.is_directory() && node.model != Node::kNone &&
+           nodes_[node.parent].model == Node::kNone;
+  }
+
+  // The content of a text node.
+  [[nodiscard]] const std::string& text(const Node& node) const noexcept {
+    return texts_[node.source];
+  }
+
+ private:
+  friend class TreeBuilder;
+  Tree() = default;
+
+  std::shared_ptr<const Catalog> catalog_;
+  NamePool names_;
+  std::vector<Node> nodes_;  // the first is the root
+  std::vector<Dentry> entries_;
+  std::vector<std::string> texts_;
+  InodeNumbers numbers_;  // those of the nodes, in their order
+};
+
+}  // namespace ollamafs

@@ -1,0 +1,209 @@
+#include "fs/tree/tree_builder.h"
+
+#include <algorithm>
+#include <functional>
+#include <span>
+#include <stdexcept>
+#include <utility>
+
+#include "fs/tree/cookies.h"
+
+namespace ollamafs {
+
+TreeBuilder::TreeBuilder(std::shared_ptr<const Catalog> catalog, const TreeOptions& options,
+                         InodeNumbers numbers)
+    : options_{options}, numbers_{std::move(numbers)}, tree_{new Tree} {
+  blob_nodes_.resize(catalog->blobs().size());
+  // Each model has its directories, its manifest and its archive, and there is room for groups.
+  const std::size_t nodes = catalog->models().size() * 9 + catalog->blobs().size();
+  numbers_.reserve(nodes);
+  tree_->nodes_.reserve(nodes);
+  links_.reserve(nodes);
+  tree_->catalog_ = std::move(catalog);
+  const NodeIndex root =
+      add(NodeKind::directory, kRootInode, options_.store_uid, options_.store_gid);
+  Node& node = tree_->nodes_[root];
+  node.parent = root;
+  if (options_.root) {
+    node.permissions = options_.root->permissions;
+    node.uid = options_.root->uid;
+    node.gid = options_.root->gid;
+  }
+  group_paths_.emplace(root, "");
+}
+
+TreeBuilder::NodeIndex TreeBuilder::add(NodeKind kind, InodeNumber ino, uid_t uid, gid_t gid) {
+  Node& node = tree_->nodes_.emplace_back();
+  node.ino = ino;
+  node.kind = kind;
+  node.permissions = kind == NodeKind::directory ? 0755 : 0644;
+  node.uid = options_.uid.value_or(uid);
+  node.gid = options_.gid.value_or(gid);
+  return static_cast<NodeIndex>(tree_->nodes_.size() - 1);
+}
+
+void TreeBuilder::link(NodeIndex parent, std::string_view name, NodeIndex node) {
+  link_kept(parent, tree_->names_.add(name), node);
+}
+
+void TreeBuilder::link_kept(NodeIndex parent, std::string_view name, NodeIndex node) {
+  links_.push_back({parent, name, node});
+  if (tree_->nodes_[node].is_directory()) tree_->nodes_[node].parent = parent;
+}
+
+TreeBuilder::NodeIndex TreeBuilder::group(NodeIndex parent, std::string_view name) {
+  const std::string path = group_paths_.at(parent) + "/" + std::string{name};
+  const auto [it, is_new] = groups_.try_emplace(path, Node::kNone);
+  if (is_new) {
+    it->second = add(NodeKind::directory, numbers_.assign(inode_identity({"group", path})),
+                     options_.store_uid, options_.store_gid);
+    group_paths_.emplace(it->second, path);
+    link(parent, name, it->second);
+  }
+  return it->second;
+}
+
+TreeBuilder::NodeIndex TreeBuilder::groups_of(NodeIndex parent, std::string_view& path) {
+  for (std::size_t slash; (slash = path.find('/')) != std::string_view::npos;) {
+    parent = group(parent, path.substr(0, slash));
+    path.remove_prefix(slash + 1);
+  }
+  return parent;
+}
+
+TreeBuilder::NodeIndex TreeBuilder::model_directory(NodeIndex parent, std::string_view name,
+                                                    std::uint32_t model,
+                                                    const std::string& identity, bool late) {
+  const Model& of = catalog().models()[model];
+  const NodeIndex index = add(NodeKind::directory, numbers_.assign(identity, late), of.uid, of.gid);
+  Node& node = tree_->nodes_[index];
+  node.model = model;
+  node.mtime = content_time(of.manifest->digest);
+  link(parent, name, index);
+  return index;
+}
+
+TreeBuilder::NodeIndex TreeBuilder::model_file(NodeIndex parent, std::string_view name,
+                                               std::uint32_t model, NodeKind kind,
+                                               std::uint64_t size, const std::string& identity) {
+  const Model& of = catalog().models()[model];
+  const NodeIndex index = add(kind, numbers_.assign(identity), of.uid, of.gid);
+  Node& node = tree_->nodes_[index];
+  node.model = model;
+  node.size = size;
+  node.mtime = content_time(of.manifest->digest);
+  link(parent, name, index);
+  return index;
+}
+
+void TreeBuilder::blob(NodeIndex parent, std::string_view name, std::uint32_t blob) {
+  auto& [index, kept] = blob_nodes_[blob];
+  if (index == Node::kNone) {
+    const Blob& of = catalog().blobs()[blob];
+    const std::string identity = inode_identity({"blob", of.digest.hex()});
+    index = add(NodeKind::blob, numbers_.assign(identity), of.uid, of.gid);
+    Node& node = tree_->nodes_[index];
+    node.source = blob;
+    node.size = of.identity.size;
+    node.mtime = content_time(of.digest);
+  }
+  if (kept != name) kept = tree_->names_.add(name);
+  link_kept(parent, kept, index);
+}
+
+void TreeBuilder::text(NodeIndex parent, std::string_view name, std::string text) {
+  const Digest digest = Digest::of(text);
+  const std::string identity = inode_identity({"text", name, digest.hex()});
+  const NodeIndex index =
+      add(NodeKind::text, numbers_.assign(identity), options_.store_uid, options_.store_gid);
+  Node& node = tree_->nodes_[index];
+  node.source = static_cast<std::uint32_t>(tree_->texts_.size());
+  node.size = text.size();
+  node.mtime = content_time(digest);
+  tree_->texts_.push_back(std::move(text));
+  link(parent, name, index);
+}
+
+std::shared_ptr<const Tree> TreeBuilder::finish(const Tree* previous) && {
+  place_entries();
+  assign_cookies(previous);
+  date_groups();
+  count_links();
+  tree_->numbers_ = std::move(numbers_);
+  tree_->nodes_.shrink_to_fit();
+  return std::move(tree_);
+}
+
+// The entries of one directory side by side, then each directory by itself: most have one entry or
+// get them in their order.
+void TreeBuilder::place_entries() {
+  for (const Link& link : links_) ++tree_->nodes_[link.parent].entries;
+  std::uint32_t placed = 0;
+  for (Node& node : tree_->nodes_) {
+    if (node.entries == 0) continue;
+    node.first_entry = placed;
+    placed += std::exchange(node.entries, 0);
+  }
+  tree_->entries_.resize(placed);
+  for (const Link& link : links_) {
+    Node& parent = tree_->nodes_[link.parent];
+    tree_->entries_[parent.first_entry + parent.entries++] = {link.name, link.node, 0};
+  }
+  for (const Node& node : tree_->nodes_) sort_entries(node);
+}
+
+void TreeBuilder::sort_entries(const Node& directory) {
+  const auto entries = std::span{tree_->entries_}.subspan(directory.first_entry, directory.entries);
+  const auto disorder = [&] {
+    return std::ranges::adjacent_find(entries, std::ranges::greater_equal{}, &Dentry::name);
+  };
+  if (disorder() == entries.end()) return;
+  std::ranges::sort(entries, {}, &Dentry::name);
+  if (const auto twin = disorder(); twin != entries.end()) {
+    throw std::logic_error{"two entries of one name: " + std::string{twin->name}};
+  }
+}
+
+void TreeBuilder::assign_cookies(const Tree* previous) {
+  for (const Node& node : tree_->nodes_) {
+    if (node.entries == 0) continue;
+    const std::span all{tree_->entries_};
+    const Node* const before = previous ? previous->find(node.ino) : nullptr;
+    ollamafs::assign_cookies(all.subspan(node.first_entry, node.entries),
+                             before ? previous->entries(*before) : std::span<const Dentry>{});
+  }
+}
+
+// A group is made before what it leads to, so going backwards every entry has its time already.
+// What comes or goes may be older than what stays, so the time does not tell that there was a
+// change. But NFS knows by mtime and ctime alone (RFC 8881, section 5.8.1.4) when what it keeps of
+// a directory is outdated. So ctime has a number in its nanoseconds that is another for other
+// entries: like all that is shown, a function of what the store holds.
+void TreeBuilder::date_groups() {
+  for (auto index = static_cast<NodeIndex>(tree_->nodes_.size()); index-- > 0;) {
+    if (!group_paths_.contains(index)) continue;
+    Node& group = tree_->nodes_[index];
+    group.mtime = content_time(Digest{});
+    std::uint64_t all = 0;
+    for (const Dentry& entry : tree_->entries(group)) {
+      const Node& node = tree_->node(entry.node);
+      group.mtime = std::max(group.mtime, node.mtime);
+      all = (all ^ inode_hash(entry.name) ^ node.ino) * 0x100000001b3;
+    }
+    group.change = static_cast<std::uint32_t>((all >> 16) % 1'000'000'000);
+  }
+}
+
+void TreeBuilder::count_links() {
+  for (const Link& link : links_) {
+    Node& node = tree_->nodes_[link.node];
+    ++node.nlink;
+    if (node.is_directory()) {
+      ++node.nlink;                        // its "."
+      ++tree_->nodes_[link.parent].nlink;  // its ".."
+    }
+  }
+  tree_->nodes_[kRoot].nlink += 2;
+}
+
+}  // namespace ollamafs

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "fs/tree/tree.h"
+
+namespace ollamafs {
+
+// What the nodes of a tree show that does not come from the catalog.
+struct TreeOptions {
+  std::optional<uid_t> uid;  // instead of the owner of the store's file
+  std::optional<gid_t> gid;
+  uid_t store_uid = 0;  // owner of the store's folder: of everything that belongs to no model
+  gid_t store_gid = 0;
+
+  // The root directory alone may be narrower than 0755, and then it has this owner (design §6).
+  struct Root {
+    mode_t permissions = 0755;
+    uid_t uid = 0;
+    gid_t gid = 0;
+  };
+  std::optional<Root> root;
+};
+
+// Puts a Tree together. A view is a function that calls it for each model of a catalog.
+class TreeBuilder {
+ public:
+  using NodeIndex = std::uint32_t;
+
+  // `numbers` must not have given out any.
+  TreeBuilder(std::shared_ptr<const Catalog> catalog, const TreeOptions& options,
+              InodeNumbers numbers = InodeNumbers{});
+
+  static constexpr NodeIndex kRoot = 0;
+
+  // The directory `name` of `parent` that only leads to models, made at the first call. It is as
+  // new as the newest of its entries.
+  NodeIndex group(NodeIndex parent, std::string_view name);
+
+  // Makes the groups of all but the last component of `path` and returns the parent of that one.
+  // `path` is left with the last component.
+  NodeIndex groups_of(NodeIndex parent, std::string_view& path);
+
+  // The directories and files of a model. `identity` tells the node from all others of this model
+  // and of every other; the model's name and digest must be part of it. Their time is the
+  // manifest's.
+  NodeIndex model_directory(NodeIndex parent, std::string_view name, std::uint32_t model,
+                            const std::string& identity, bool late = false);
+  NodeIndex model_file(NodeIndex parent, std::string_view name, std::uint32_t model, NodeKind kind,
+                       std::uint64_t size, const std::string& identity);
+
+  // Another name for the one node of a blob: an index into Catalog::blobs(), of a good blob.
+  void blob(NodeIndex parent, std::string_view name, std::uint32_t blob);
+
+  // A file with this text in it. Its number and its time are functions of the text.
+  void text(NodeIndex parent, std::string_view name, std::string text);
+
+  // For nodes whose time is not the manifest's.
+  void set_mtime(NodeIndex node, std::int64_t mtime) { tree_->nodes_[node].mtime = mtime; }
+
+  [[nodiscard]] const Catalog& catalog() const noexcept { return tree_->catalog(); }
+
+  // The tree. Names that `previous`, if there is one, has in the same directory keep their cookies.
+  // Throws std::logic_error if a directory has two entries of one name.
+  [[nodiscard]] std::shared_ptr<const Tree> finish(const Tree* previous = nullptr) &&;
+
+ private:
+  struct Link {
+    NodeIndex parent;
+    std::string_view name;
+    NodeIndex node;
+  };
+
+  struct BlobNode {
+    NodeIndex node = Node::kNone;  // kNone: not made yet
+    std::string_view name{};       // the last of its names: nearly always the only one
+  };
+
+  // `ino` is the number that was given out last: a node's index is its number's place among them.
+  NodeIndex add(NodeKind kind, InodeNumber ino, uid_t uid, gid_t gid);
+  void link(NodeIndex parent, std::string_view name, NodeIndex node);
+  // The same with a name that is kept already.
+  void link_kept(NodeIndex parent, std::string_view name, NodeIndex node);
+  void place_entries();
+  void sort_entries(const Node& directory);
+  void assign_cookies(const Tree* previous);
+  void date_groups();
+  void count_links();
+
+  TreeOptions options_;
+  InodeNumbers numbers_;
+  std::shared_ptr<Tree> tree_;
+  std::vector<Link> links_;
+  std::unordered_map<std::string, NodeIndex> groups_;       // by path
+  std::unordered_map<NodeIndex, std::string> group_paths_;  // the other way round
+  std::vector<BlobNode> blob_nodes_;                        // by blob index
+};
+
+}  // namespace ollamafs

@@ -1,0 +1,23 @@
+#include <string>
+#include <string_view>
+
+#include "fs/views/views.h"
+#include "store/layout/archive.h"
+
+namespace ollamafs {
+
+void add_archives_view(TreeBuilder& tree) {
+  const auto archives = tree.group(TreeBuilder::kRoot, "archives");
+  const auto models = tree.catalog().models();
+  for (std::uint32_t i = 0; i < models.size(); ++i) {
+    std::string_view name = models[i].view_name;
+    const auto parent = tree.groups_of(archives, name);
+    // The bytes depend on the manifest's path too, which the shown name may leave out.
+    tree.model_file(parent, std::string{name} + ".tar", i, NodeKind::archive,
+                    archive_size(models[i]),
+                    inode_identity({"archives", models[i].view_name,
+                                    models[i].manifest->digest.hex(), models[i].name.v1_path()}));
+  }
+}
+
+}  // namespace ollamafs

@@ -1,0 +1,17 @@
+#include "fs/views/views.h"
+
+#include <utility>
+
+namespace ollamafs {
+
+std::shared_ptr<const Tree> build_tree(std::shared_ptr<const Catalog> catalog,
+                                       const TreeOptions& options, const MountFacts& facts,
+                                       const Tree* previous) {
+  TreeBuilder tree{std::move(catalog), options};
+  add_readme(tree, facts);
+  add_models_view(tree);
+  add_archives_view(tree);
+  return std::move(tree).finish(previous);
+}
+
+}  // namespace ollamafs

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "fs/tree/tree_builder.h"
+
+namespace ollamafs {
+
+// The views: each adds one entry to the root, with all that is below. A new view is a new file and
+// a line in build_tree.
+
+// models/: every model as the smallest complete models folder (design §1).
+void add_models_view(TreeBuilder& tree);
+
+// archives/: every model as a tar (design §3).
+void add_archives_view(TreeBuilder& tree);
+
+// What a mount says about itself in README.txt.
+struct MountFacts {
+  std::filesystem::path mountpoint;  // absolute
+  std::filesystem::path store;       // absolute
+  bool by_sudo = false;              // only root can end it, its user has to ask sudo
+};
+
+// README.txt: what this is, with the real paths of this mount and commands that work in it.
+void add_readme(TreeBuilder& tree, const MountFacts& facts);
+
+// The whole tree of a catalog; `previous` is the one that it follows on, if there is one.
+[[nodiscard]] std::shared_ptr<const Tree> build_tree(std::shared_ptr<const Catalog> catalog,
+                                                     const TreeOptions& options,
+                                                     const MountFacts& facts,
+                                                     const Tree* previous = nullptr);
+
+}  // namespace ollamafs

@@ -1,0 +1,165 @@
+#include "src/commands/list_command.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "src/say/human.h"
+#include "src/store/open_store.h"
+#include "store/base/text.h"
+#include "store/catalog/catalog.h"
+#include "store/catalog/model_config.h"
+
+namespace ollamafs {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What was typed behind "ollamafs", without the store.
+std::vector<std::string> words_of(const ListArguments& arguments) {
+  std::vector<std::string> words{"list"};
+  for (const fs::path& directory : arguments.follow) {
+    words.insert(words.end(), {"--follow", directory.string()});
+  }
+  if (arguments.json) words.emplace_back("--json");
+  return words;
+}
+
+// A model with what its config adds to a list.
+struct Listed {
+  const Model* model;
+  std::string remote_model;  // of a cloud model
+};
+
+std::vector<Listed> newest_first(const StoreDir& store, const Catalog& catalog) {
+  std::vector<Listed> listed;
+  for (const Model& model : catalog.models()) {
+    const auto config = read_config(store, model);
+    listed.push_back({&model, config ? config->remote_model : std::string{}});
+  }
+  std::ranges::stable_sort(listed, std::ranges::greater{},
+                           [](const Listed& entry) { return entry.model->mtime; });
+  return listed;
+}
+
+// ---- for people ----
+
+using Row = std::array<std::string, 5>;
+
+Row row_of(const Listed& entry, std::int64_t now) {
+  const Model& model = *entry.model;
+  const bool sized = entry.remote_model.empty() && !model.manifest->bytes.empty();
+  return {model.shown, model.manifest->digest.id(),
+          sized ? human_size(model.manifest->listed_size) : "-",
+          model.mtime == 0 ? "Never" : human_time(model.mtime, now), model.whole() ? "" : "broken"};
+}
+
+void print_table(const std::vector<Row>& rows) {
+  constexpr std::size_t gap = 4;
+  std::array<std::size_t, std::tuple_size_v<Row>> widths{};
+  for (const Row& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  for (const Row& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i)
+      line += fmt::format("{:<{}}", row[i], widths[i] + gap);
+    line.erase(line.find_last_not_of(' ') + 1);
+    fmt::print("{}\n", line);
+  }
+}
+
+void print_faults(const Catalog& catalog) {
+  constexpr std::size_t most = 3;
+  std::string_view heading = "\nBroken models, which cannot be copied:\n";
+  for (const Model& model : catalog.models()) {
+    if (model.whole()) continue;
+    fmt::print("{}", heading);
+    heading = "";
+    for (std::size_t i = 0; i < std::min(most, model.faults.size()); ++i) {
+      fmt::print("  {}: {}\n", model.shown, model.faults[i]);
+    }
+    if (model.faults.size() > most) {
+      fmt::print("  {}: and {} more\n", model.shown, model.faults.size() - most);
+    }
+  }
+}
+
+void print_problems(const Catalog& catalog) {
+  if (catalog.problems().empty()) return;
+  fmt::print("\nFound in the store:\n");
+  for (const Problem& problem : catalog.problems()) {
+    fmt::print("  {} {}\n", printable(problem.path), problem.reason);
+  }
+}
+
+void print_text(const std::vector<Listed>& listed, const Catalog& catalog) {
+  const bool any_broken = !std::ranges::all_of(catalog.models(), &Model::whole);
+  std::vector<Row> rows{{"NAME", "ID", "SIZE", "MODIFIED", any_broken ? "STATE" : ""}};
+  const std::int64_t now = std::time(nullptr);
+  for (const Listed& entry : listed) rows.push_back(row_of(entry, now));
+  print_table(rows);
+  print_faults(catalog);
+  print_problems(catalog);
+}
+
+// ---- for machines ----
+
+nlohmann::ordered_json json_of(const Listed& entry) {
+  const Model& model = *entry.model;
+  nlohmann::ordered_json json = {
+      {"name", model.shown},
+      {"id", model.manifest->digest.id()},
+      {"digest", model.manifest->digest.to_string()},
+      {"size", model.manifest->listed_size},
+      {"modified", utc_time(model.mtime)},
+      {"state", model.whole() ? "whole" : "broken"},
+      {"faults", model.faults},
+      {"view_name", model.view_name},
+  };
+  if (!entry.remote_model.empty()) json["remote_model"] = entry.remote_model;
+  return json;
+}
+
+void print_json(const std::vector<Listed>& listed, const StoreDir& store, const Catalog& catalog) {
+  auto models = nlohmann::ordered_json::array();
+  for (const Listed& entry : listed) models.push_back(json_of(entry));
+  auto problems = nlohmann::ordered_json::array();
+  for (const Problem& problem : catalog.problems()) {
+    problems.push_back({{"path", problem.path}, {"reason", problem.reason}});
+  }
+  const nlohmann::ordered_json json = {
+      {"store", store.path().string()}, {"models", models}, {"problems", problems}};
+  // Names of stray files may hold any byte, and control characters that JSON lets pass raw.
+  fmt::print("{}\n", json.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace));
+}
+
+}  // namespace
+
+ExitStatus list_command(const ListArguments& arguments) {
+  std::vector<fs::path> follow = arguments.follow;
+  for (fs::path& directory : follow) directory = follow_directory("--follow ", directory);
+  const StoreChoice choice = choose_store(arguments.store, words_of(arguments));
+  // As root, a link in somebody's store must not make us read whatever it leads to.
+  const OutsideLinks outside = ::geteuid() == 0 ? OutsideLinks::refuse : OutsideLinks::follow;
+  const StoreDir store = open_store(choice, outside, follow);
+  const auto catalog = Catalog::read(store);
+  const std::vector<Listed> listed = newest_first(store, *catalog);
+  if (arguments.json) {
+    print_json(listed, store, *catalog);
+  } else {
+    if (!choice.others.empty()) fmt::print(stderr, "ollamafs: {}\n", choice.reason);
+    print_text(listed, *catalog);
+  }
+  if (std::fflush(stdout) != 0) throw CommandError{"the list could not be written"};
+  return ExitStatus::ok;
+}
+
+}  // namespace ollamafs

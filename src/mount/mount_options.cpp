@@ -1,0 +1,117 @@
+#include "src/mount/mount_options.h"
+
+#include <fmt/format.h>
+#include <grp.h>
+#include <pwd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <string_view>
+
+#include "src/say/exit_status.h"
+#include "src/store/open_store.h"
+#include "store/base/text.h"
+
+namespace ollamafs {
+namespace {
+
+constexpr std::array<std::string_view, 5> kAlways = {"ro", "nosuid", "nodev", "noexec",
+                                                     "default_permissions"};
+constexpr std::array<std::string_view, 4> kNever = {"rw", "suid", "dev", "exec"};
+
+[[noreturn]] void refuse(const std::string& message) {
+  throw CommandError{message, ExitStatus::usage};
+}
+
+std::vector<std::string> split(const std::string& list) {
+  std::vector<std::string> words(1);
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    if (list[i] == ',') {
+      words.emplace_back();
+    } else {
+      if (list[i] == '\\' && i + 1 < list.size()) ++i;
+      words.back() += list[i];
+    }
+  }
+  std::erase(words, "");
+  return words;
+}
+
+// A number, or a name that `by_name` knows. The largest number means "none" to the kernel.
+template <class ByName>
+std::uint32_t id_of(std::string_view option, const std::string& value, ByName&& by_name) {
+  std::uint32_t id = 0;
+  const auto [end, ec] = std::from_chars(value.data(), value.data() + value.size(), id);
+  if (ec == std::errc{} && end == value.data() + value.size() && id != UINT32_MAX) return id;
+  if (const auto* entry = by_name(value.c_str())) return *entry;
+  refuse(fmt::format("-o {}={}: neither a number nor a known name", option, printable(value)));
+}
+
+std::chrono::seconds seconds(std::string_view option, const std::string& value, unsigned least) {
+  constexpr unsigned most = 86'400;
+  unsigned number = 0;
+  const auto [end, ec] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (ec == std::errc{} && end == value.data() + value.size() && number >= least && number <= most)
+    return std::chrono::seconds{number};
+  refuse(fmt::format("-o {}={}: not a number of seconds from {} to {}", option, printable(value),
+                     least, most));
+}
+
+const uid_t* user_id(const char* name) {
+  const passwd* entry = ::getpwnam(name);
+  return entry ? &entry->pw_uid : nullptr;
+}
+
+const gid_t* group_id(const char* name) {
+  const group* entry = ::getgrnam(name);
+  return entry ? &entry->gr_gid : nullptr;
+}
+
+void apply(MountOptions& options, const std::string& word) {
+  const std::size_t equals = word.find('=');
+  const std::string name = word.substr(0, equals);
+  const std::string value = equals == std::string::npos ? "" : word.substr(equals + 1);
+  const auto is_flag = [&](std::string_view flag) {
+    if (name == flag && equals != std::string::npos)
+      refuse(fmt::format("-o {} takes no value", name));
+    return name == flag;
+  };
+  const auto has_value = [&](std::string_view option) {
+    if (name == option && value.empty()) refuse(fmt::format("-o {}= needs a value", name));
+    return name == option;
+  };
+  if (is_flag("allow_other")) {
+    options.allow_other = true;
+  } else if (is_flag("nonempty")) {
+    options.nonempty = true;
+  } else if (is_flag("verify")) {
+    options.verify = true;
+  } else if (has_value("uid")) {
+    options.uid = id_of(name, value, user_id);
+  } else if (has_value("gid")) {
+    options.gid = id_of(name, value, group_id);
+  } else if (has_value("follow")) {
+    options.follow.push_back(follow_directory("-o follow=", value));
+  } else if (has_value("poll")) {
+    options.poll = seconds(name, value, 1);
+  } else if (has_value("hold")) {
+    options.hold = seconds(name, value, 0);
+  } else if (std::ranges::find(kNever, word) != kNever.end()) {
+    refuse(fmt::format("-o {}: the view is always ro,nosuid,nodev,noexec", word));
+  } else if (std::ranges::find(kAlways, word) == kAlways.end()) {
+    refuse(fmt::format("unknown option: -o {}", printable(word)));
+  }
+}
+
+}  // namespace
+
+MountOptions parse_mount_options(const std::vector<std::string>& arguments) {
+  MountOptions options;
+  for (const std::string& argument : arguments) {
+    for (const std::string& word : split(argument)) apply(options, word);
+  }
+  return options;
+}
+
+}  // namespace ollamafs

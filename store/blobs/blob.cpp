@@ -1,0 +1,47 @@
+#include "store/blobs/blob.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+
+namespace ollamafs {
+namespace {
+
+// Kernels before 5.8 say ENOSYS, and the first reading tells.
+std::error_code readable(const FileCalls& calls, int path_fd) noexcept {
+  if (calls.readable(path_fd) == 0) return {};
+  if (errno == ENOSYS || errno == EPERM) return {};
+  return {errno, std::generic_category()};
+}
+
+}  // namespace
+
+Blob inspect_blob(const StoreDir& store, const Digest& digest, bool* alone) {
+  Blob blob;
+  blob.digest = digest;
+  struct stat st {};
+  const auto stat = [&](const StoreDir::Opened& opened) {
+    if (!blob.error && store.calls().fstat(opened.fd.get(), st) != 0)
+      blob.error = {errno, std::generic_category()};
+    return !blob.error;
+  };
+  StoreDir::Opened path = store.resolve_entry(digest.blob_path(), blob.error);
+  if (!stat(path)) return blob;
+  if (alone) *alone = is_alone(st);
+  if (S_ISLNK(st.st_mode)) {
+    path = store.resolve(digest.blob_path(), blob.error);
+    if (!stat(path)) return blob;
+  }
+  if (!S_ISREG(st.st_mode)) {
+    blob.error = std::make_error_code(std::errc::invalid_argument);
+  } else {
+    blob.error = readable(store.calls(), path.fd.get());
+  }
+  blob.identity = FileIdentity::of(st);
+  blob.uid = st.st_uid;
+  blob.gid = st.st_gid;
+  blob.outside = path.outside;
+  return blob;
+}
+
+}  // namespace ollamafs

@@ -1,0 +1,68 @@
+#include "store/catalog/catalog.h"
+
+#include <algorithm>
+#include <numeric>
+#include <tuple>
+
+#include "store/folder/read_file.h"
+
+namespace ollamafs {
+namespace {
+
+bool are_equal(const StoredManifest& a, const StoredManifest& b) noexcept {
+  return &a == &b || (a.digest == b.digest && a.bytes == b.bytes && a.faults == b.faults);
+}
+
+}  // namespace
+
+bool Model::operator==(const Model& other) const noexcept {
+  return std::tie(name, shown, view_name, tag_path, mtime, uid, gid, blobs, faults) ==
+             std::tie(other.name, other.shown, other.view_name, other.tag_path, other.mtime,
+                      other.uid, other.gid, other.blobs, other.faults) &&
+         are_equal(*manifest, *other.manifest);
+}
+
+bool Catalog::operator==(const Catalog& other) const noexcept {
+  return models_ == other.models_ && blobs_ == other.blobs_ && problems_ == other.problems_;
+}
+
+bool Catalog::is_provisional() const noexcept {
+  return !unread_.empty() ||
+         std::ranges::any_of(blobs_, [](const Blob& blob) { return is_disk_failure(blob.error); });
+}
+
+std::shared_ptr<const Catalog> Catalog::empty() {
+  std::shared_ptr<Catalog> out{new Catalog};
+  out->index_users();
+  return out;
+}
+
+void Catalog::index_users() {
+  users_start_.assign(blobs_.size() + 1, 0);
+  for (const Model& model : models_) {
+    for (const std::uint32_t blob : model.blobs) ++users_start_[blob + 1];
+  }
+  std::partial_sum(users_start_.begin(), users_start_.end(), users_start_.begin());
+  users_.resize(users_start_.back());
+  std::vector<std::uint32_t> next{users_start_.begin(), users_start_.end() - 1};
+  for (std::uint32_t i = 0; i < models_.size(); ++i) {
+    for (const std::uint32_t blob : models_[i].blobs) users_[next[blob]++] = i;
+  }
+}
+
+std::optional<std::uint32_t> Catalog::blob_index(const Digest& digest) const noexcept {
+  const auto it = std::ranges::lower_bound(blobs_, digest, {}, &Blob::digest);
+  if (it == blobs_.end() || it->digest != digest) return std::nullopt;
+  return static_cast<std::uint32_t>(it - blobs_.begin());
+}
+
+std::span<const std::uint32_t> Catalog::users(std::uint32_t blob) const noexcept {
+  return std::span{users_}.subspan(users_start_[blob], users_start_[blob + 1] - users_start_[blob]);
+}
+
+const Model* Catalog::find(std::string_view shown) const noexcept {
+  const auto it = std::ranges::find(models_, shown, &Model::shown);
+  return it == models_.end() ? nullptr : &*it;
+}
+
+}  // namespace ollamafs

@@ -1,0 +1,109 @@
+#include "store/model/stored_manifest.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <string_view>
+#include <utility>
+
+#include "store/base/text.h"
+
+namespace ollamafs {
+namespace {
+
+constexpr std::int64_t kMaxSize = std::numeric_limits<std::int64_t>::max();
+
+// Long enough for every digest and media type that is one; what is longer is not worth a long line.
+std::string excerpt(std::string_view text) {
+  return printable(text.substr(0, 96));
+}
+
+class Collector {
+ public:
+  explicit Collector(StoredManifest& out) : out_{out} {}
+
+  std::optional<Digest> add(std::string_view what, const Layer& layer) {
+    if (layer.size > 0 && out_.listed_size > kMaxSize - layer.size) {
+      out_.listed_size = kMaxSize;
+    } else if (layer.size > 0) {
+      out_.listed_size += layer.size;
+    }
+    const auto digest = Digest::parse(layer.digest);
+    if (!digest) {
+      fault("{} names no blob: \"{}\" is not a SHA-256 digest", what, excerpt(layer.digest));
+    } else if (layer.size < 0) {
+      fault("{} has a negative size, {}", what, layer.size);
+    } else {
+      out_.blobs.push_back({*digest, static_cast<std::uint64_t>(layer.size)});
+    }
+    return digest;
+  }
+
+  // Leaves every digest once. The same blob cannot have two sizes.
+  void finish() {
+    auto& blobs = out_.blobs;
+    std::ranges::sort(blobs);
+    blobs.erase(std::ranges::unique(blobs).begin(), blobs.end());
+    for (std::size_t i = 1; i < blobs.size(); ++i) {
+      if (blobs[i].digest == blobs[i - 1].digest) {
+        fault("the manifest gives blob {} two sizes, {} and {} bytes", blobs[i].digest.blob_name(),
+              blobs[i - 1].size, blobs[i].size);
+      }
+    }
+    const auto repeated = std::ranges::unique(blobs, {}, &BlobRef::digest);
+    blobs.erase(repeated.begin(), repeated.end());
+    check_total();
+  }
+
+ private:
+  template <class... Args>
+  void fault(fmt::format_string<Args...> text, Args&&... args) {
+    out_.faults.push_back(fmt::format(text, std::forward<Args>(args)...));
+  }
+
+  // Half of what a file offset can express leaves room for the archive's headers and padding.
+  void check_total() {
+    std::uint64_t left = static_cast<std::uint64_t>(kMaxSize) / 2;
+    for (const BlobRef& blob : out_.blobs) {
+      if (blob.size > left) {
+        fault("its blobs are larger than any file can be");
+        return;
+      }
+      left -= blob.size;
+    }
+  }
+
+  StoredManifest& out_;
+};
+
+}  // namespace
+
+std::shared_ptr<const StoredManifest> StoredManifest::from(std::string bytes,
+                                                           const Manifest& manifest) {
+  auto stored = std::make_shared<StoredManifest>();
+  stored->digest = Digest::of(bytes);
+  stored->bytes = std::move(bytes);
+  stored->media_type = manifest.media_type;
+  stored->runner = manifest.runner;
+  Collector collector{*stored};
+  if (!manifest.config.digest.empty())
+    stored->config = collector.add("its config", manifest.config);
+  std::size_t number = 0;
+  for (const Layer& layer : manifest.layers) {
+    stored->is_anchor |= is_manifest_type(layer.media_type);
+    collector.add(fmt::format("layer {} ({})", ++number, excerpt(layer.media_type)), layer);
+  }
+  collector.finish();
+  return stored;
+}
+
+std::shared_ptr<const StoredManifest> StoredManifest::lost(const Digest& digest,
+                                                           std::vector<std::string> faults) {
+  auto stored = std::make_shared<StoredManifest>();
+  stored->digest = digest;
+  stored->faults = std::move(faults);
+  return stored;
+}
+
+}  // namespace ollamafs

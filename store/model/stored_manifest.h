@@ -1,0 +1,46 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "store/model/digest.h"
+#include "store/model/manifest.h"
+
+namespace ollamafs {
+
+// A blob as a manifest asks for it.
+struct BlobRef {
+  Digest digest;
+  std::uint64_t size;  // bytes, as the manifest says
+
+  auto operator<=>(const BlobRef&) const noexcept = default;
+};
+
+// A runnable manifest with its exact bytes, and what the store must hold for it. Immutable; all
+// tags that lead to one manifest blob share it.
+struct StoredManifest {
+  std::string bytes;
+  Digest digest;  // of `bytes`: the model's ID, as Ollama >= 0.40 computes it
+  std::string media_type;
+  std::string runner;  // as in Manifest
+  std::optional<Digest> config;
+  std::vector<BlobRef> blobs;       // config and layers, each digest once, sorted by digest
+  bool is_anchor = false;           // layers are manifests: what 0.40 leaves in the v1 tree (§3.2)
+  std::int64_t listed_size = 0;     // bytes; SIZE in `ollama list`: duplicates count twice (§6)
+  std::vector<std::string> faults;  // what it names that no store could hold; printable lines
+
+  // Takes over a parsed manifest. Never fails: what cannot be right becomes a fault.
+  [[nodiscard]] static std::shared_ptr<const StoredManifest> from(std::string bytes,
+                                                                  const Manifest& manifest);
+
+  // Stands for a manifest of which only the digest is known, because its blob is gone.
+  [[nodiscard]] static std::shared_ptr<const StoredManifest> lost(const Digest& digest,
+                                                                  std::vector<std::string> faults);
+};
+
+}  // namespace ollamafs

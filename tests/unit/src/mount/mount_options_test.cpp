@@ -1,0 +1,198 @@
+#include "src/mount/mount_options.h"
+
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "src/say/exit_status.h"
+#include "tests/support/process.h"
+#include "tests/support/temp_dir.h"
+
+namespace ollamafs::test {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+MountOptions parse(const std::string& list) {
+  return parse_mount_options({list});
+}
+
+// What is said against `arguments`, which must be refused as a mistake in the command line.
+std::string refusal(const std::vector<std::string>& arguments) {
+  try {
+    (void)parse_mount_options(arguments);
+  } catch (const CommandError& error) {
+    EXPECT_EQ(error.status(), ExitStatus::usage) << error.what();
+    return error.what();
+  }
+  return "taken";
+}
+
+TEST(MountOptions, AreAllOffWhenNothingIsSaid) {
+  for (const std::vector<std::string>& nothing : {std::vector<std::string>{}, {""}, {",", ",,"}}) {
+    const MountOptions options = parse_mount_options(nothing);
+    EXPECT_FALSE(options.allow_other);
+    EXPECT_FALSE(options.nonempty);
+    EXPECT_FALSE(options.verify);
+    EXPECT_FALSE(options.uid);
+    EXPECT_FALSE(options.gid);
+    EXPECT_THAT(options.follow, IsEmpty());
+  }
+}
+
+TEST(MountOptions, TakeEachOption) {
+  EXPECT_TRUE(parse("allow_other").allow_other);
+  EXPECT_TRUE(parse("nonempty").nonempty);
+  EXPECT_TRUE(parse("verify").verify);
+  EXPECT_EQ(parse("uid=1000").uid, 1000u);
+  EXPECT_EQ(parse("gid=1000").gid, 1000u);
+  EXPECT_THAT(parse("follow=/usr").follow, ElementsAre("/usr"));
+}
+
+TEST(MountOptions, ComeInOneListOrInMany) {
+  for (const auto& arguments :
+       {std::vector<std::string>{"allow_other,uid=1,gid=2,follow=/usr,nonempty"},
+        std::vector<std::string>{"allow_other", "uid=1", "gid=2,follow=/usr", "nonempty"},
+        std::vector<std::string>{",allow_other,,uid=1", "gid=2,", "follow=/usr,nonempty"}}) {
+    const MountOptions options = parse_mount_options(arguments);
+    EXPECT_TRUE(options.allow_other);
+    EXPECT_TRUE(options.nonempty);
+    EXPECT_EQ(options.uid, 1u);
+    EXPECT_EQ(options.gid, 2u);
+    EXPECT_THAT(options.follow, ElementsAre("/usr"));
+  }
+}
+
+// fstab and mount(8) pass these along; the mount has them anyway.
+TEST(MountOptions, TakeWhatTheMountIsAnyway) {
+  const MountOptions options = parse("ro,nosuid,nodev,noexec,default_permissions");
+  EXPECT_FALSE(options.allow_other);
+  EXPECT_FALSE(options.nonempty);
+}
+
+TEST(MountOptions, RefuseWhatTheMountNeverIs) {
+  for (const char* option : {"rw", "suid", "dev", "exec"}) {
+    EXPECT_THAT(refusal({option}),
+                AllOf(HasSubstr("-o " + std::string{option}), HasSubstr("always ro")));
+  }
+}
+
+TEST(MountOptions, NameTheOptionThatIsUnknown) {
+  EXPECT_THAT(refusal({"alow_other"}), HasSubstr("alow_other"));
+  EXPECT_THAT(refusal({"ro,nosuid,max_read=4096"}), HasSubstr("max_read=4096"));
+  EXPECT_THAT(refusal({"allow_other", "ALLOW_OTHER"}), HasSubstr("ALLOW_OTHER"));
+  EXPECT_THAT(refusal({" ro"}), HasSubstr(" ro"));
+  EXPECT_THAT(refusal({"ro=1"}), HasSubstr("ro=1"));
+  EXPECT_THAT(refusal({"=x"}), HasSubstr("=x"));
+}
+
+TEST(MountOptions, NameTheFirstMistake) {
+  EXPECT_THAT(refusal({"first,second", "third"}),
+              AllOf(HasSubstr("first"), Not(HasSubstr("second"))));
+  EXPECT_THAT(refusal({"uid=", "second"}), AllOf(HasSubstr("uid"), Not(HasSubstr("second"))));
+  EXPECT_THAT(refusal({"rw", "second"}), AllOf(HasSubstr("rw"), Not(HasSubstr("second"))));
+}
+
+TEST(MountOptions, PrintUnknownBytesSafely) {
+  EXPECT_THAT(refusal({"bad\x1b[31m\nname"}), AllOf(Not(HasSubstr("\x1b")), Not(HasSubstr("\n"))));
+  EXPECT_THAT(refusal({"uid=\x1b[31m"}), Not(HasSubstr("\x1b")));
+}
+
+TEST(MountOptions, AskForTheValueThatIsMissing) {
+  for (const std::string option : {"uid", "gid", "follow"}) {
+    EXPECT_THAT(refusal({option}), HasSubstr(option));
+    EXPECT_THAT(refusal({option + "="}), HasSubstr(option));
+  }
+}
+
+TEST(MountOptions, RefuseAValueThatAnOptionDoesNotTake) {
+  for (const std::string option : {"allow_other", "nonempty", "verify"}) {
+    EXPECT_THAT(refusal({option + "=1"}), AllOf(HasSubstr(option), HasSubstr("no value")));
+    EXPECT_THAT(refusal({option + "="}), HasSubstr(option));
+  }
+}
+
+TEST(MountOptions, TakeUsersAndGroupsByName) {
+  EXPECT_EQ(parse("uid=root").uid, 0u);
+  EXPECT_EQ(parse("gid=root").gid, 0u);
+  EXPECT_EQ(std::to_string(parse("uid=nobody").uid.value()) + "\n", must({"id", "-u", "nobody"}));
+  // Debian's games is user 5 and group 60.
+  EXPECT_EQ(std::to_string(parse("uid=games").uid.value()) + "\n", must({"id", "-u", "games"}));
+  EXPECT_EQ(std::to_string(parse("gid=games").gid.value()) + "\n", must({"id", "-g", "games"}));
+}
+
+TEST(MountOptions, TakeEveryNumberThatIsAUser) {
+  EXPECT_EQ(parse("uid=0").uid, 0u);
+  EXPECT_EQ(parse("uid=0099").uid, 99u);
+  EXPECT_EQ(parse("uid=4294967294").uid, 4294967294u);
+  EXPECT_EQ(parse("gid=4294967294").gid, 4294967294u);
+}
+
+// 4294967295 is (uid_t)-1, "no change" to the kernel.
+TEST(MountOptions, RefuseWhatIsNoUser) {
+  for (const char* value : {"4294967295", "4294967296", "-1", "+1", "0x10", "1.5", "12 ", " 12",
+                            "1000x", "no-such-user-here", "root "}) {
+    EXPECT_THAT(refusal({"uid=" + std::string{value}}), AllOf(HasSubstr("uid"), HasSubstr(value)));
+    EXPECT_THAT(refusal({"gid=" + std::string{value}}), AllOf(HasSubstr("gid"), HasSubstr(value)));
+  }
+}
+
+TEST(MountOptions, TakeTheLastOfTwoOwners) {
+  EXPECT_EQ(parse("uid=1,uid=2").uid, 2u);
+}
+
+// Directories to follow into, which must be there.
+class Follow : public ::testing::Test {
+ protected:
+  // "follow=" and the directory of this name, with `escaped` for it.
+  [[nodiscard]] std::string option(const std::string& name, const std::string& escaped) const {
+    fs::create_directory(base_ / name);
+    return "follow=" + (base_ / escaped).string();
+  }
+  [[nodiscard]] std::string option(const std::string& name) const { return option(name, name); }
+
+  TempDir dir_;
+  const fs::path base_ = fs::canonical(dir_.path());
+};
+
+TEST_F(Follow, TakesManyDirectories) {
+  EXPECT_THAT(parse_mount_options({option("a") + "," + option("b"), option("c d")}).follow,
+              ElementsAre(base_ / "a", base_ / "b", base_ / "c d"));
+}
+
+// The daemon changes to the root directory, where a relative path would mean something else.
+TEST_F(Follow, MakesDirectoriesAbsoluteWithoutLinks) {
+  fs::create_directory(base_ / "disk");
+  fs::create_directory_symlink("disk", base_ / "link");
+  const fs::path link = fs::relative(base_ / "link");
+  ASSERT_TRUE(link.is_relative());
+  EXPECT_THAT(parse("follow=" + link.string()).follow, ElementsAre(base_ / "disk"));
+}
+
+TEST_F(Follow, NamesTheDirectoryThatIsNotThere) {
+  EXPECT_EQ(refusal({"follow=/nope"}), "-o follow=/nope: No such file or directory");
+  EXPECT_EQ(refusal({"follow=nope"}), "-o follow=nope: No such file or directory");
+  EXPECT_EQ(refusal({"follow=/etc/passwd"}), "-o follow=/etc/passwd: Not a directory");
+  EXPECT_EQ(refusal({"follow=/\x1b[31m"}), "-o follow=/\\x1b[31m: No such file or directory");
+}
+
+TEST_F(Follow, TakesACommaOrABackslashBehindABackslash) {
+  const MountOptions comma = parse(option("a,b", R"(a\,b)") + ",uid=1");
+  EXPECT_THAT(comma.follow, ElementsAre(base_ / "a,b"));
+  EXPECT_EQ(comma.uid, 1u);
+  const MountOptions backslash = parse(option("a\\", R"(a\\)") + ",uid=1");
+  EXPECT_THAT(backslash.follow, ElementsAre(base_ / "a\\"));
+  EXPECT_EQ(backslash.uid, 1u);
+  EXPECT_THAT(parse(option("a\\,b", R"(a\\\,b)")).follow, ElementsAre(base_ / "a\\,b"));
+  EXPECT_THAT(parse(option("a=b")).follow, ElementsAre(base_ / "a=b"));
+}
+
+}  // namespace
+}  // namespace ollamafs::test
