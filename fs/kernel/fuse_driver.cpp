@@ -58,7 +58,7 @@ void serve(fuse_req_t req, const NodeRef& node, Operation&& operation) noexcept 
   }
   if (error == 0) return;
   const bool is_given_up = error == EINTR && fuse_req_interrupted(req) != 0;
-  if (node && !is_given_up) fs.request_failed(node, tool_of(req), error);
+  if (node && !is_given_up) fs.request_failed(node, tool_of(req).process(), error);
   fuse_reply_err(req, error);
 }
 
@@ -73,18 +73,6 @@ void serve_node(fuse_req_t req, fuse_ino_t ino, Operation&& operation) noexcept 
   });
 }
 
-// As serve_node, for a name in a directory, or "" for its listing.
-template <class Operation>
-void serve_directory(fuse_req_t req, fuse_ino_t ino, std::string_view name,
-                     Operation&& operation) noexcept {
-  const NodeRef directory = driver(req).file_system.find(ino);
-  serve(req, directory, [&](FileSystem& fs) -> std::error_code {
-    if (directory) return operation(fs, directory);
-    fs.directory_was_stale(ino, name, tool_of(req));
-    return {ESTALE, std::generic_category()};
-  });
-}
-
 template <class T>
 T& handle(const fuse_file_info* info) noexcept {
   return *reinterpret_cast<T*>(info->fh);
@@ -94,7 +82,7 @@ fuse_entry_param entry_of(const Node& node) noexcept {
   fuse_entry_param entry{};
   entry.ino = node.ino;
   entry.generation = kGeneration;
-  entry.attr = FileSystem::attributes(node);
+  entry.attr = stat_of(node);
   entry.attr_timeout = kTimeout;
   entry.entry_timeout = kTimeout;
   return entry;
@@ -120,18 +108,16 @@ void init(void* userdata, fuse_conn_info* connection) {
 }
 
 void lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
-  serve_directory(req, parent, name,
-                  [&](FileSystem& fs, const NodeRef& directory) -> std::error_code {
-                    // The kernel sends longer ones too.
-                    if (std::strlen(name) > NAME_MAX)
-                      return std::make_error_code(std::errc::filename_too_long);
-                    std::error_code ec;
-                    const NodeRef node = fs.lookup(directory, name, ec, tool_of(req));
-                    if (ec) return ec;
-                    const fuse_entry_param entry = entry_of(*node);
-                    fuse_reply_entry(req, &entry);
-                    return {};
-                  });
+  serve_node(req, parent, [&](FileSystem& fs, const NodeRef& directory) -> std::error_code {
+    // The kernel sends longer ones too.
+    if (std::strlen(name) > NAME_MAX) return std::make_error_code(std::errc::filename_too_long);
+    std::error_code ec;
+    const NodeRef node = fs.lookup(directory, name, ec);
+    if (ec) return ec;
+    const fuse_entry_param entry = entry_of(*node);
+    fuse_reply_entry(req, &entry);
+    return {};
+  });
 }
 
 void forget(fuse_req_t req, fuse_ino_t, std::uint64_t) {
@@ -144,7 +130,7 @@ void forget_multi(fuse_req_t req, std::size_t, fuse_forget_data*) {
 
 void getattr(fuse_req_t req, fuse_ino_t ino, fuse_file_info*) {
   serve_node(req, ino, [&](FileSystem&, const NodeRef& node) -> std::error_code {
-    const struct stat st = FileSystem::attributes(*node);
+    const struct stat st = stat_of(*node);
     fuse_reply_attr(req, &st, kTimeout);
     return {};
   });
@@ -205,10 +191,12 @@ std::span<char> room_for_listing(std::size_t size, std::span<char> some, std::ve
 // its last argument tells whether only the name may be given.
 template <class Add>
 void list(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, Add&& add) {
-  serve_directory(req, ino, "", [&](FileSystem& fs, const NodeRef& directory) -> std::error_code {
+  serve_node(req, ino, [&](FileSystem& fs, const NodeRef& asked) -> std::error_code {
+    NodeRef directory = asked;
     const auto listing = fs.list(directory, offset == 0, tool_of(req));
     if (listing == FileSystem::Listing::none)
       return std::make_error_code(std::errc::not_a_directory);
+    if (listing == FileSystem::Listing::gone) return {ESTALE, std::generic_category()};
     const bool names_only = listing == FileSystem::Listing::names;
     char some_room[4096];
     std::vector<char> much_room;
@@ -223,13 +211,14 @@ void list(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, Add&& 
     });
     if (used == 0 && names_only) return std::make_error_code(std::errc::io_error);
     fuse_reply_buf(req, buffer.data(), used);
+    fs.listed(directory, ino);
     return {};
   });
 }
 
 void readdir(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info*) {
   list(req, ino, size, offset, [req](char* at, std::size_t room, const ListedEntry& entry, bool) {
-    const struct stat st = FileSystem::attributes(*entry.node);
+    const struct stat st = stat_of(*entry.node);
     return fuse_add_direntry(req, at, room, entry.name, &st, static_cast<off_t>(entry.next));
   });
 }
@@ -289,7 +278,7 @@ std::error_code reply_range(fuse_req_t req, FileSystem& fs, OpenFile& file, std:
                             std::uint64_t start) {
   thread_local Gathered bytes;
   std::error_code ec;
-  fs.gather(file, bytes, size, start, ec);
+  fs.files().gather(file, bytes, size, start, ec);
   if (ec) {
     bytes.release();
     return ec;
@@ -297,14 +286,14 @@ std::error_code reply_range(fuse_req_t req, FileSystem& fs, OpenFile& file, std:
   // The file may be closed by another thread as soon as the reply is sent: not what it holds.
   const auto content = file.content;
   const NodeRef node = file.pin.ref();
-  const Tool tool{file.by_tool.tool()};
-  const std::uint64_t ahead = FileSystem::ahead_of(file, bytes.size(), start);
+  const pid_t process = file.opened_by;
+  const std::uint64_t ahead = OpenFiles::ahead_of(file, bytes.size(), start);
   const auto pieces = bytes.pieces();
   // EFAULT: a page could not be had, since the disk fails there or the blob was cut short a moment
   // ago. The kernel has made it EIO.
   if (fuse_reply_iov(req, pieces.data(), static_cast<int>(pieces.size())) == -EFAULT) {
-    fs.request_failed(node, tool, EIO);  // first: the tool knows already
-    fs.find_fault(*content, bytes.size(), start);
+    fs.request_failed(node, process, EIO);  // first: it knows already
+    fs.files().find_fault(*content, bytes.size(), start);
   } else if (ahead > 0) {
     content->prefetch(start + bytes.size(), ahead);
   }
@@ -321,7 +310,7 @@ bool verify_on(fuse_req_t req, OpenFile& file, std::size_t size, std::uint64_t s
     if (over) return std::make_error_code(std::errc::not_connected);
     if (fuse_req_interrupted(req)) return std::make_error_code(std::errc::interrupted);
     std::error_code ec;
-    more = fs.verify_on(*file.content, size, start, ec);
+    more = fs.files().verify_on(*file.content, size, start, ec);
     return more || ec ? ec : reply_range(req, fs, file, size, start);
   });
   return more;
@@ -369,9 +358,9 @@ void getxattr(fuse_req_t req, fuse_ino_t ino, const char* name, std::size_t room
 }
 
 void listxattr(fuse_req_t req, fuse_ino_t ino, std::size_t room) {
-  serve_node(req, ino, [&](FileSystem& fs, const NodeRef& node) {
+  serve_node(req, ino, [&](FileSystem&, const NodeRef& node) {
     std::string names;
-    for (const std::string& name : fs.attribute_names(node)) names.append(name).push_back('\0');
+    for (const std::string& name : attribute_names(node)) names.append(name).push_back('\0');
     return reply_attribute(req, names, room);
   });
 }

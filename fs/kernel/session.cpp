@@ -130,6 +130,9 @@ void Session::forget(const CacheNotice& notice) noexcept {
     case CacheNotice::What::content:  // a length of 0 is all of it
       fuse_lowlevel_notify_inval_inode(session_.get(), notice.node, 0, 0);
       break;
+    case CacheNotice::What::told:
+      driver_->file_system.kernel_was_told(notice.node);
+      break;
   }
 }
 

@@ -6,18 +6,9 @@
 
 namespace ollamafs {
 
-bool BadBlobs::add(const Digest& blob, const FileIdentity& file, Cause cause,
-                   const std::string& reason) {
+bool BadBlobs::add(const Digest& blob, const FileIdentity& file, const std::string& reason) {
   const std::scoped_lock lock{mutex_};
-  const auto [it, is_new] = faults_.try_emplace(blob, Fault{file, cause, reason});
-  if (is_new || it->second.cause == cause || cause == Cause::shortage) return is_new;
-  it->second = {file, cause, reason};
-  return true;
-}
-
-void BadBlobs::add_unknown() noexcept {
-  const std::scoped_lock lock{mutex_};
-  all_until_ = Clock::now() + hold_;
+  return faults_.try_emplace(blob, Fault{file, reason}).second;
 }
 
 // A catalog may not know of a time of the file that has no bearing on its bytes: as when it got
@@ -34,22 +25,9 @@ void BadBlobs::forget_changed(const Catalog& before, const Catalog& after) {
   });
 }
 
-bool BadBlobs::is_short(const Digest& blob) const {
-  const std::scoped_lock lock{mutex_};
-  const auto it = faults_.find(blob);
-  return it != faults_.end() && it->second.cause == Cause::shortage;
-}
-
-void BadBlobs::end_shortage(const Digest& blob) {
-  const std::scoped_lock lock{mutex_};
-  const auto it = faults_.find(blob);
-  if (it != faults_.end() && it->second.cause == Cause::shortage) faults_.erase(it);
-}
-
 bool BadBlobs::has_fault(const Model& model) const noexcept {
   if (!model.whole()) return true;
   const std::scoped_lock lock{mutex_};
-  if (Clock::now() < all_until_) return true;
   const auto& blobs = model.manifest->blobs;  // sorted
   return std::ranges::any_of(faults_, [&](const auto& fault) {
     return std::ranges::binary_search(blobs, fault.first, {}, &BlobRef::digest);
@@ -59,7 +37,6 @@ bool BadBlobs::has_fault(const Model& model) const noexcept {
 std::optional<std::string> BadBlobs::fault_of(const Model& model) const {
   if (!model.whole()) return model.faults.front();
   const std::scoped_lock lock{mutex_};
-  if (Clock::now() < all_until_) return "memory ran out while a blob was read";
   if (faults_.empty()) return std::nullopt;
   for (const BlobRef& ref : model.manifest->blobs) {
     if (const auto it = faults_.find(ref.digest); it != faults_.end()) {

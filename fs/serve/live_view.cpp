@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -72,8 +73,11 @@ bool LiveView::step() {
   }
   if (!wait(until, true)) return false;
 
-  eventfd_t uses_began = 0;
-  if (::eventfd_read(fs_.pins().descriptor(), &uses_began) == 0) return true;
+  eventfd_t news_of_uses = 0;
+  if (::eventfd_read(fs_.pins().descriptor(), &news_of_uses) == 0) {
+    if (fs_.pins().take_released()) try_to([this] { show(); });
+    return true;
+  }
   const auto now = Clock::now();
   if (now >= last_look_ + options_.look_again) {
     last_look_ = now;
@@ -196,6 +200,13 @@ void LiveView::show(bool anyhow) {
 
 std::shared_ptr<const Catalog> LiveView::with_pinned(const Catalog& shown) {
   const auto pinned = fs_.pins().pinned(shown);
+  std::set<std::string> outdated;
+  for (const std::uint32_t index : pinned) {
+    const Model& model = shown.models()[index];
+    const Model* const now = scanned_->at_view_name(model.view_name);
+    if (!now || now->manifest->digest != model.manifest->digest) outdated.insert(model.view_name);
+  }
+  fs_.set_outdated(std::move(outdated));
   return pinned.empty() ? scanned_ : Catalog::keep(*scanned_, shown, pinned);
 }
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <iterator>
 #include <system_error>
 
 namespace ollamafs {
@@ -12,96 +11,106 @@ namespace {
 
 constexpr std::size_t kManyModels = 16;
 
-// What is waited at least for the end of a use that is open, also where nothing is held.
+// What is waited at least for the end of a use that is open, also with a short hold.
 constexpr std::chrono::milliseconds kShortestWait{500};
 
 }  // namespace
 
 Pins::Pins(BlobPool& pool, std::chrono::milliseconds hold)
-    : pool_{pool}, hold_{hold}, any_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)} {
-  if (!any_) throw std::system_error{errno, std::generic_category(), "eventfd"};
+    : pool_{pool}, hold_{hold}, news_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)} {
+  if (!news_) throw std::system_error{errno, std::generic_category(), "eventfd"};
 }
 
-Pins::Use Pins::open(const Catalog& catalog, std::uint32_t blob) {
-  if (!enabled_) return {};
-  const Digest& digest = catalog.blobs()[blob].digest;
-  {
-    const std::scoped_lock lock{mutex_};
-    if (used_.empty()) ::eventfd_write(any_.get(), 1);
-    Used& used = used_[digest];
-    if (used.opens++ == 0 && used.last_close == Clock::time_point{}) ++begun_;
-  }
-  Use use{*this, digest};
+Pins::Use Pins::open(const Catalog& catalog, std::uint32_t blob, pid_t process) {
   const auto users = catalog.users(blob);
-  if (hold_.count() == 0 || users.size() > kManyModels) return use;
-  // Each time: since the use began, models may have come that name the blob too.
-  std::vector<std::shared_ptr<const Held>> held;
-  for (const std::uint32_t model : users) held.push_back(hold(catalog, catalog.models()[model]));
-  const std::scoped_lock lock{mutex_};
-  auto& known = used_.at(digest).held;
-  for (auto& blobs : held) {
-    if (std::ranges::find(known, blobs) == known.end()) known.push_back(std::move(blobs));
+  if (!enabled_ || users.size() > kManyModels) return {};
+  Use use{*this, {}};
+  use.of_.reserve(users.size());
+  for (const std::uint32_t index : users) {
+    const Model& model = catalog.models()[index];
+    if (!model.whole()) continue;  // nobody can be in the midst of one that is broken
+    use.of_.push_back(pin(catalog, model, process));
   }
   return use;
 }
 
-// Without the lock while the files are opened. One that cannot be opened is found missing by who
-// wants to read it.
-std::shared_ptr<const Pins::Held> Pins::hold(const Catalog& catalog, const Model& model) {
-  const std::pair key{model.view_name, model.manifest->digest};
-  {
-    const std::scoped_lock lock{mutex_};
-    if (const auto it = held_.find(key); it != held_.end()) {
-      if (auto known = it->second.lock()) return known;
-    }
-  }
-  Held blobs;
-  for (const std::uint32_t index : model.blobs) {
-    if (!catalog.blobs()[index].good()) continue;
-    std::error_code ec;
-    auto open = pool_.open(catalog.blobs()[index], ec);
-    if (!ec) blobs.push_back(std::move(open));
-  }
-  auto held = std::make_shared<const Held>(std::move(blobs));
+Pins::PinPtr Pins::pin(const Catalog& catalog, const Model& model, pid_t process) {
+  const Version version{model.view_name, model.manifest->digest};
+  if (PinPtr known = use_known(version, process)) return known;
+  PinPtr fresh = hold(catalog, model);
   const std::scoped_lock lock{mutex_};
-  held_[key] = held;
-  return held;
+  const bool is_first = pins_.empty();
+  const auto [it, is_new] = pins_.try_emplace(version, std::move(fresh));
+  begin(*it->second, process);
+  if (is_new && it->second->is_held) ++begun_;
+  if (is_first) ::eventfd_write(news_.get(), 1);
+  return it->second;
 }
 
-void Pins::closed(const Digest& blob) {
-  Used over;  // goes behind the lock: it may close many files
+Pins::PinPtr Pins::use_known(const Version& version, pid_t process) {
   const std::scoped_lock lock{mutex_};
-  const auto it = used_.find(blob);
-  if (--it->second.opens > 0) return;
-  it->second.last_close = Clock::now();
-  if (hold_.count() > 0) return;
-  over = std::move(it->second);
-  used_.erase(it);
+  const auto it = pins_.find(version);
+  if (it == pins_.end()) return nullptr;
+  begin(*it->second, process);
+  return it->second;
+}
+
+void Pins::begin(Pin& pin, pid_t process) {
+  pin.opened.note(process);
+  ++pin.opens;
+}
+
+// Without the lock, since it may take a while. What could not be held is not tried again for each
+// of thousands of blobs.
+Pins::PinPtr Pins::hold(const Catalog& catalog, const Model& model) {
+  auto pin = std::make_shared<Pin>();
+  pin->blobs.reserve(model.blobs.size());
+  for (const std::uint32_t index : model.blobs) {
+    std::error_code ec;
+    auto open = pool_.open(catalog.blobs()[index], ec);
+    if (ec || !open->is_held()) {
+      pin->is_held = false;
+      pin->blobs.clear();
+      break;
+    }
+    pin->blobs.push_back(std::move(open));
+  }
+  return pin;
+}
+
+void Pins::closed(const std::vector<PinPtr>& pins) {
+  std::vector<PinPtr> over;
+  const std::scoped_lock lock{mutex_};
+  for (const PinPtr& pin : pins) {
+    if (--pin->opens == 0) pin->last_close = Clock::now();
+  }
+  if (hold_.count() == 0) over = take_over();
+}
+
+// What is over goes behind the lock: that may close many files.
+std::vector<Pins::PinPtr> Pins::take_over() {
+  std::vector<PinPtr> over;
+  const auto now = Clock::now();
+  std::erase_if(pins_, [&](auto& entry) {
+    if (!is_over(*entry.second, now)) return false;
+    over.push_back(std::move(entry.second));
+    return true;
+  });
+  return over;
 }
 
 std::vector<std::uint32_t> Pins::pinned(const Catalog& shown) {
-  std::vector<Used> over;  // as above
+  std::vector<PinPtr> over;
   std::vector<std::uint32_t> models;
   const std::scoped_lock lock{mutex_};
-  const auto now = Clock::now();
-  for (auto it = used_.begin(); it != used_.end();) {
-    if (it->second.opens == 0 && now - it->second.last_close >= hold_) {
-      over.push_back(std::move(it->second));
-      it = used_.erase(it);
-      continue;
-    }
-    if (const auto blob = shown.blob_index(it->first)) {
-      const auto users = shown.users(*blob);
-      // Nobody can be in the midst of one that is broken.
-      std::ranges::copy_if(users, std::back_inserter(models),
-                           [&](std::uint32_t model) { return shown.models()[model].whole(); });
-    }
-    ++it;
+  over = take_over();
+  for (const auto& [version, pin] : pins_) {
+    const auto& [view_name, digest] = version;
+    if (!pin->is_held) continue;
+    const Model* const model = shown.at_view_name(view_name);
+    if (model && model->manifest->digest == digest && model->whole())
+      models.push_back(static_cast<std::uint32_t>(model - shown.models().data()));
   }
-  std::erase_if(held_, [](const auto& entry) { return entry.second.expired(); });
-  std::ranges::sort(models);
-  const auto [first, last] = std::ranges::unique(models);
-  models.erase(first, last);
   return models;
 }
 
@@ -110,8 +119,8 @@ std::optional<Pins::Clock::time_point> Pins::next_end() const {
   const std::scoped_lock lock{mutex_};
   // One that is open ends with its hold if it is closed now, which nobody is told.
   const auto open_end = Clock::now() + std::max<Clock::duration>(hold_, kShortestWait);
-  for (const auto& [digest, used] : used_) {
-    const auto end = used.opens == 0 ? used.last_close + hold_ : open_end;
+  for (const auto& [version, pin] : pins_) {
+    const auto end = pin->opens == 0 ? pin->last_close + hold_ : open_end;
     if (!next || end < *next) next = end;
   }
   return next;
@@ -126,6 +135,41 @@ bool Pins::unless_begun(std::uint64_t begun, const std::function<void()>& action
   const std::scoped_lock lock{mutex_};
   if (begun_ != begun) return false;
   action();
+  return true;
+}
+
+void Pins::set_outdated(std::set<std::string> models) {
+  std::set<std::string, std::less<>> now;
+  now.merge(models);
+  const std::scoped_lock lock{mutex_};
+  outdated_.swap(now);
+  any_outdated_ = !outdated_.empty();
+}
+
+bool Pins::is_outdated(std::string_view model) const {
+  if (!any_outdated_) return false;
+  const std::scoped_lock lock{mutex_};
+  return outdated_.contains(model);
+}
+
+bool Pins::release(std::string_view model) {
+  if (!any_outdated_) return false;
+  std::vector<PinPtr> over;  // as in take_over()
+  const std::scoped_lock lock{mutex_};
+  if (!outdated_.contains(model)) return false;
+  for (auto it = pins_.begin(); it != pins_.end();) {
+    const Pin& pin = *it->second;
+    const bool is_of_it = it->first.first == model;
+    if (is_of_it && (pin.opens > 0 || !pin.opened.all_have_ended())) return false;
+    if (!is_of_it) {
+      ++it;
+      continue;
+    }
+    over.push_back(std::move(it->second));
+    it = pins_.erase(it);
+  }
+  released_ = true;
+  ::eventfd_write(news_.get(), 1);
   return true;
 }
 

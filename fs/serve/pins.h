@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -8,20 +10,26 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
-#include <unordered_map>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "fs/serve/moments.h"
 #include "store/base/unique_fd.h"
 #include "store/blobs/blob_pool.h"
 #include "store/catalog/catalog.h"
 
 namespace ollamafs {
 
-// Which models are in use, and so keep the version that is shown (design §5): those that name a
-// blob which is open, or was until a while ago. Tools walk by path: if a model changed between one
-// blob and the next, they would make a mixture.
+// Which models are in use and so keep the version that is shown (fs/CONSISTENCY.md). A model is in
+// use from the opening of one of its blobs until none has been open for a while. Tools walk by
+// path: if a model changed between one blob and the next, they would fail.
+//
+// A version is pinned only if all its blobs can be held open: what Ollama has deleted already
+// cannot be shown any longer. A blob that many models share tells little about which of them is
+// meant, and pins none.
 //
 // Safe to use from several threads. Must outlive what it gives out.
 class Pins {
@@ -32,41 +40,55 @@ class Pins {
   // Throws std::system_error.
   Pins(BlobPool& pool, std::chrono::milliseconds hold);
 
+ private:
+  // One version of a model that is in use.
+  struct Pin {
+    std::uint32_t opens = 0;
+    Clock::time_point last_close{};
+    Moments opened;       // when a process opened one of its blobs
+    bool is_held = true;  // else this only remembers that it could not be
+    std::vector<std::shared_ptr<const OpenBlob>> blobs;
+  };
+  using PinPtr = std::shared_ptr<Pin>;
+  using Version = std::pair<std::string, Digest>;  // view name, manifest
+
+ public:
   // The use of a blob by one open file; ends with this. May be of nothing.
   class Use {
    public:
     Use() noexcept = default;
-    Use(Pins& pins, const Digest& blob) noexcept : pins_{&pins}, blob_{blob} {}
-    Use(Use&& other) noexcept : pins_{std::exchange(other.pins_, nullptr)}, blob_{other.blob_} {}
+    Use(Use&& other) noexcept
+        : pins_{std::exchange(other.pins_, nullptr)}, of_{std::move(other.of_)} {}
     Use& operator=(Use&&) = delete;
     ~Use() {
-      if (pins_) pins_->closed(blob_);
+      if (pins_) pins_->closed(of_);
     }
 
    private:
+    friend class Pins;
+    Use(Pins& pins, std::vector<PinPtr> of) noexcept : pins_{&pins}, of_{std::move(of)} {}
+
     Pins* pins_ = nullptr;
-    Digest blob_;
+    std::vector<PinPtr> of_;
   };
 
   // While not enabled, opening is no use: for what this program opens itself to try its mount.
   void enable(bool enabled) noexcept { enabled_ = enabled; }
 
-  // To be called when a blob that `catalog` shows is opened. Its models' other blobs are opened
-  // too, so that they can be had although Ollama may remove them; where many models name it, which
-  // tells little about which of them is meant, they are not.
-  [[nodiscard]] Use open(const Catalog& catalog, std::uint32_t blob);
+  // To be called when a process opens a blob that `catalog` shows.
+  [[nodiscard]] Use open(const Catalog& catalog, std::uint32_t blob, pid_t process);
 
-  // The models of the catalog that is shown that are in use: indexes, ascending. Forgets uses that
+  // The models of the catalog that is shown that are pinned: indexes, ascending. Forgets uses that
   // are over.
   [[nodiscard]] std::vector<std::uint32_t> pinned(const Catalog& shown);
 
-  // When to ask again which models are in use: then the first of the uses may be over. Nothing if
+  // When to ask again which models are pinned: then the first of the uses may be over. Nothing if
   // there is none.
   [[nodiscard]] std::optional<Clock::time_point> next_end() const;
 
-  // Can be read from (eventfd(2)) after a use has begun where there was none: then there is a
-  // next_end().
-  [[nodiscard]] int descriptor() const noexcept { return any_.get(); }
+  // Can be read from (eventfd(2)) after a use has begun where there was none, and after one was
+  // released.
+  [[nodiscard]] int descriptor() const noexcept { return news_.get(); }
 
   // Grows with every use that begins.
   [[nodiscard]] std::uint64_t begun() const;
@@ -74,26 +96,40 @@ class Pins {
   // Calls `action` while no use can begin, if none has since begun() was `begun`. Returns whether.
   bool unless_begun(std::uint64_t begun, const std::function<void()>& action);
 
+  // ---- models of which the store has another version by now, or none ----
+
+  // These, by view name, and no others.
+  void set_outdated(std::set<std::string> models);
+  [[nodiscard]] bool is_outdated(std::string_view model) const;
+
+  // Ends the uses of an outdated model if nothing of it is open and every process that used it has
+  // ended: who begins with it now must not get the old version. Returns whether it is so, also if
+  // it was before.
+  [[nodiscard]] bool release(std::string_view model);
+
+  // Whether there was a release() since this was last asked.
+  [[nodiscard]] bool take_released() noexcept { return released_.exchange(false); }
+
  private:
-  // The open blobs of one version of a model.
-  using Held = std::vector<std::shared_ptr<const OpenBlob>>;
-
-  struct Used {
-    std::uint32_t opens = 0;
-    Clock::time_point last_close{};
-    std::vector<std::shared_ptr<const Held>> held;
-  };
-
-  void closed(const Digest& blob);
-  [[nodiscard]] std::shared_ptr<const Held> hold(const Catalog& catalog, const Model& model);
+  void closed(const std::vector<PinPtr>& pins);
+  [[nodiscard]] PinPtr pin(const Catalog& catalog, const Model& model, pid_t process);
+  [[nodiscard]] PinPtr use_known(const Version& version, pid_t process);
+  [[nodiscard]] PinPtr hold(const Catalog& catalog, const Model& model);
+  static void begin(Pin& pin, pid_t process);
+  [[nodiscard]] std::vector<PinPtr> take_over();
+  [[nodiscard]] bool is_over(const Pin& pin, Clock::time_point now) const {
+    return pin.opens == 0 && now - pin.last_close >= hold_;
+  }
 
   BlobPool& pool_;
-  std::chrono::milliseconds hold_;
+  const std::chrono::milliseconds hold_;
   std::atomic<bool> enabled_ = true;
-  UniqueFd any_;
+  std::atomic<bool> any_outdated_ = false;
+  std::atomic<bool> released_ = false;
+  UniqueFd news_;
   mutable std::mutex mutex_;
-  std::unordered_map<Digest, Used> used_;
-  std::map<std::pair<std::string, Digest>, std::weak_ptr<const Held>> held_;  // by name, version
+  std::map<Version, PinPtr> pins_;
+  std::set<std::string, std::less<>> outdated_;
   std::uint64_t begun_ = 0;
 };
 

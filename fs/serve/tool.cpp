@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <ctime>
@@ -75,6 +77,15 @@ bool began_after(pid_t process, SinceBoot moment) noexcept {
   static const long ticks = ::sysconf(_SC_CLK_TCK);  // a second
   const std::uint64_t began = stat_field(process, 22);
   return began > static_cast<std::uint64_t>(moment / (SinceBoot{std::chrono::seconds{1}} / ticks));
+}
+
+bool has_ended(pid_t process, SinceBoot moment) noexcept {
+  if (stands_for_many(process)) return false;
+  return (::kill(process, 0) != 0 && errno == ESRCH) || began_after(process, moment);
+}
+
+bool stands_for_many(pid_t process) noexcept {
+  return process == 0 || process == kKernel;
 }
 
 pid_t Tool::process() const noexcept {

@@ -13,9 +13,17 @@ using SinceBoot = std::chrono::nanoseconds;
 // Whether a process began after that moment; false too if that cannot be found out.
 [[nodiscard]] bool began_after(pid_t process, SinceBoot moment) noexcept;
 
+// Whether the process that had this number at that moment has ended: there is none of this number,
+// or a younger one. False if that cannot be found out, and for a number that stands_for_many().
+[[nodiscard]] bool has_ended(pid_t process, SinceBoot moment) noexcept;
+
+// Whether a number stands for more than one program: that of the kernel, whose NFS server answers
+// whom it likes, and 0, for all processes that this process's namespace does not have.
+[[nodiscard]] bool stands_for_many(pid_t process) noexcept;
+
 // Who asks for something. FUSE tells the thread; what goes on behind something that failed is the
 // whole process, and programs in Go, say, let any thread of theirs go on. The threads of the kernel
-// count as one: those of its NFS server answer whom they like.
+// count as one.
 //
 // Most requests need not know it, so it is found out when it is asked for.
 class Tool {
@@ -31,7 +39,7 @@ class Tool {
 
   // Its number. Where it cannot be found out, for want of a descriptor, or because proc(5) hides it
   // (hidepid=), or because the thread is gone, that of the thread: for a process that has no other,
-  // that is the same. What this process's namespace does not have is 0, and one tool.
+  // that is the same. What this process's namespace does not have is 0.
   [[nodiscard]] pid_t process() const noexcept;
 
  private:

@@ -15,6 +15,8 @@ struct CacheNotice {
     entry,       // the name `name` in the directory `node`
     attributes,  // what stat(2) shows of `node`
     content,     // that, and the bytes of the file or the listing of the directory
+    told,        // nothing: all before this was given; `node` is the number of a change, see
+                 // ManifestGuard
   };
   What what;
   InodeNumber node;

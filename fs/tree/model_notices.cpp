@@ -19,11 +19,13 @@ void for_each_directory(const Tree& tree, std::span<const std::uint32_t> models,
 
 }  // namespace
 
-CacheNotices listings_of(const Tree& tree, std::span<const std::uint32_t> models) {
+CacheNotices blob_listings_of(const Tree& tree, std::span<const std::uint32_t> models) {
   CacheNotices notices;
-  for_each_directory(tree, models, [&](const Node& directory) {
-    if (tree.is_model_directory(directory)) notices.push_back({What::content, directory.ino});
-  });
+  for (const std::uint32_t model : models) {
+    const Node* const own = tree.model_directory(tree.catalog().models()[model].view_name);
+    const Node* const blobs = own ? tree.lookup(*own, Tree::kBlobs) : nullptr;
+    if (blobs) notices.push_back({What::content, blobs->ino});
+  }
   return notices;
 }
 

@@ -11,8 +11,9 @@ namespace ollamafs {
 // What the kernel must forget of some models, although no name or number has changed. The models
 // are indexes of the tree's catalog, ascending.
 
-// The listings of their own directories: who lists such a model anew is seen to.
-[[nodiscard]] CacheNotices listings_of(const Tree& tree, std::span<const std::uint32_t> models);
+// The listings of their blobs/: that a process lists such a one anew must be seen.
+[[nodiscard]] CacheNotices blob_listings_of(const Tree& tree,
+                                            std::span<const std::uint32_t> models);
 
 // The listings of all their directories, and what leads on from them: from now on that can neither
 // be listed nor looked up, not even in the kernel's memory.

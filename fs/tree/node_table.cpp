@@ -1,6 +1,11 @@
 #include "fs/tree/node_table.h"
 
 namespace ollamafs {
+namespace {
+
+constexpr std::size_t kMostLedOn = 10'000;
+
+}  // namespace
 
 std::shared_ptr<const Tree> NodeTable::current() const {
   const std::scoped_lock lock{mutex_};
@@ -15,8 +20,16 @@ void NodeTable::publish(std::shared_ptr<const Tree> tree) {
 NodeRef NodeTable::find(InodeNumber ino) const {
   const std::scoped_lock lock{mutex_};
   if (const Node* node = current_->find(ino)) return {current_, node};
-  const auto it = pinned_.find(ino);
-  return it == pinned_.end() ? NodeRef{} : it->second.ref;
+  if (const auto it = pinned_.find(ino); it != pinned_.end()) return it->second.ref;
+  const auto it = led_on_.find(ino);
+  const Node* const now = it == led_on_.end() ? nullptr : current_->model_directory(it->second);
+  return now ? NodeRef{current_, now} : NodeRef{};
+}
+
+void NodeTable::lead_on(InodeNumber old, const std::string& view_name) {
+  const std::scoped_lock lock{mutex_};
+  if (led_on_.size() == kMostLedOn) led_on_.clear();  // those are stale then, and looked up again
+  led_on_[old] = view_name;
 }
 
 NodeTable::Pin NodeTable::pin(NodeRef ref) {

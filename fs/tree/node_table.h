@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <unordered_map>
 #include <utility>
 
@@ -35,8 +36,13 @@ class NodeTable {
   // Puts a new snapshot in the place of the current one. Nodes that are pinned stay.
   void publish(std::shared_ptr<const Tree> tree);
 
-  // What `ino` stands for: in the current snapshot, else among the pinned. Empty: ESTALE.
+  // What `ino` stands for: in the current snapshot, else among the pinned, else where it was led on
+  // to. Empty: ESTALE.
   [[nodiscard]] NodeRef find(InodeNumber ino) const;
+
+  // From now on the number of a model's directory that is shown no more stands for the directory of
+  // the version that is shown under this view name.
+  void lead_on(InodeNumber old, const std::string& view_name);
 
   // As long as a pin lives, find() answers for its node.
   class Pin {
@@ -68,6 +74,7 @@ class NodeTable {
   mutable std::mutex mutex_;
   std::shared_ptr<const Tree> current_;
   std::unordered_map<InodeNumber, Pinned> pinned_;
+  std::unordered_map<InodeNumber, std::string> led_on_;  // to a view name
 };
 
 }  // namespace ollamafs

@@ -29,6 +29,22 @@ const Node* Tree::lookup(const Node& directory, std::string_view name) const noe
   return it == all.end() || it->name != name ? nullptr : &nodes_[it->node];
 }
 
+const Node* Tree::model_directory(std::string_view view_name) const noexcept {
+  const Node* node = lookup(root(), "models");
+  while (node) {
+    const auto slash = view_name.find('/');
+    node = lookup(*node, view_name.substr(0, slash));
+    if (slash == std::string_view::npos) break;
+    view_name.remove_prefix(slash + 1);
+  }
+  return node && is_model_directory(*node) ? node : nullptr;
+}
+
+bool Tree::is_blobs_directory(const Node& node) const noexcept {
+  return node.is_directory() && node.model != Node::kNone &&
+         is_model_directory(nodes_[node.parent]) && lookup(nodes_[node.parent], kBlobs) == &node;
+}
+
 const Model* Tree::model(const Node& node) const noexcept {
   return node.model == Node::kNone ? nullptr : &catalog_->models()[node.model];
 }

@@ -84,6 +84,13 @@ class Tree {
   // The model that a node belongs to, or null: blobs belong to none, because they are shared.
   [[nodiscard]] const Model* model(const Node& node) const noexcept;
 
+  // The own directory of the model that models/ shows under this name; null if there is none.
+  [[nodiscard]] const Node* model_directory(std::string_view view_name) const noexcept;
+
+  // The directory of a model's blobs, in its own directory.
+  static constexpr std::string_view kBlobs = "blobs";
+  [[nodiscard]] bool is_blobs_directory(const Node& node) const noexcept;
+
   // Whether it is a model's own directory, not one of those in it.
   [[nodiscard]] bool is_model_directory(const Node& node) const noexcept {
     return node.is_directory() && node.model != Node::kNone &&

@@ -57,6 +57,10 @@ class OpenBlob {
   // Open for reading as long as this lives; -1 if the blob is held in memory or is opened late.
   [[nodiscard]] int descriptor() const noexcept { return fd_ ? fd_.get() : -1; }
 
+  // Whether its bytes can be had as long as this lives, although its file may be removed: it has a
+  // descriptor or is in memory. Else it is opened anew for every reading.
+  [[nodiscard]] bool is_held() const noexcept { return !is_late_; }
+
   // False while its SHA-256 is still to be computed: then read() must see what is given away.
   [[nodiscard]] bool may_be_mapped() const noexcept {
     return !verifier_ || verifier_->verdict() == BlobVerifier::Verdict::good;

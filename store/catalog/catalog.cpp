@@ -60,6 +60,11 @@ std::span<const std::uint32_t> Catalog::users(std::uint32_t blob) const noexcept
   return std::span{users_}.subspan(users_start_[blob], users_start_[blob + 1] - users_start_[blob]);
 }
 
+const Model* Catalog::at_view_name(std::string_view view_name) const noexcept {
+  const auto it = std::ranges::lower_bound(models_, view_name, {}, &Model::view_name);
+  return it == models_.end() || it->view_name != view_name ? nullptr : &*it;
+}
+
 const Model* Catalog::find(std::string_view shown) const noexcept {
   const auto it = std::ranges::find(models_, shown, &Model::shown);
   return it == models_.end() ? nullptr : &*it;

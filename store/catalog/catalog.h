@@ -90,6 +90,9 @@ class Catalog {
   // The models that name the blob with this index: indexes into models(), ascending.
   [[nodiscard]] std::span<const std::uint32_t> users(std::uint32_t blob) const noexcept;
 
+  // The model that the view shows under this name, or null.
+  [[nodiscard]] const Model* at_view_name(std::string_view view_name) const noexcept;
+
   // The model that `list` shows under this name, or null.
   [[nodiscard]] const Model* find(std::string_view shown) const noexcept;
 

@@ -63,7 +63,7 @@ class Memory : public ::testing::Test {
     }
     return use(view, node);
   }
-  static int use(FileSystem& view, const NodeRef& node) {
+  static int use(FileSystem& view, NodeRef node) {
     if (!node->is_directory()) return read(view, node);
     int failed = view.list(node, true) == FileSystem::Listing::whole ? 0 : 1;
     for (const Dentry& entry : node.tree->entries(*node)) {
@@ -79,17 +79,17 @@ class Memory : public ::testing::Test {
     try {
       const auto file = view.open_file(node, ec);
       Gathered bytes;
-      if (!ec) view.gather(*file, bytes, size, 0, ec);
-      while (ec == BlobFault::unverified && view.verify_on(*file->content, size, 0, ec)) {
+      if (!ec) view.files().gather(*file, bytes, size, 0, ec);
+      while (ec == BlobFault::unverified && view.files().verify_on(*file->content, size, 0, ec)) {
       }
-      if (!ec && bytes.size() == 0) view.gather(*file, bytes, size, 0, ec);
+      if (!ec && bytes.size() == 0) view.files().gather(*file, bytes, size, 0, ec);
       if (!ec) {
         EXPECT_EQ(bytes.size(), node->size);
       }
     } catch (const std::bad_alloc&) {
       ec = std::make_error_code(std::errc::not_enough_memory);
     }
-    if (ec) view.request_failed(node, Tool{}, ec.default_error_condition().value());
+    if (ec) view.request_failed(node, 0, ec.default_error_condition().value());
     return ec ? 1 : 0;
   }
 

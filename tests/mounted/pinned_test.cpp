@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
+#include <tuple>
+#include <utility>
 
 #include "store/base/unique_fd.h"
 #include "tests/mounted/broken_model.h"
@@ -89,6 +91,16 @@ class Pinned : public ::testing::Test {
         [&] { return names_in(mount / "models").contains("marker+" + std::to_string(markers)); }));
   }
 
+  // The blobs of a version, by name.
+  [[nodiscard]] StepwiseCopy::Blobs blobs_of(const ManifestSpec& version) const {
+    StepwiseCopy::Blobs blobs;
+    for (const LayerSpec& layer : version.layers)
+      blobs[digest_of(layer).blob_name()] = read_file(store.blob_path(digest_of(layer)));
+    const Digest config = digest_of(*version.config);
+    blobs[config.blob_name()] = read_file(store.blob_path(config));
+    return blobs;
+  }
+
   TempDir dir;
   StoreBuilder store{dir / "store"};
   ManifestSpec first = version(2);
@@ -97,7 +109,21 @@ class Pinned : public ::testing::Test {
 
 // ---- step by step ----
 
-class PinnedSteps : public Pinned, public ::testing::WithParamInterface<Change> {};
+// How a tool copies: by paths or by descriptors, into an empty folder or into one that has the
+// first version.
+struct Copier {
+  const char* name;
+  bool by_descriptor;
+  bool updates;
+};
+
+constexpr Copier kCopiers[] = {{"ByPath", false, false},
+                               {"ByDescriptor", true, false},
+                               {"ByPathUpdating", false, true},
+                               {"ByDescriptorUpdating", true, true}};
+
+class PinnedSteps : public Pinned,
+                    public ::testing::WithParamInterface<std::tuple<Change, Copier>> {};
 
 std::string name_of(Change change) {
   constexpr const char* kNames[] = {"AddsABlob", "DropsABlob", "IsAnother", "IsRemoved",
@@ -105,28 +131,42 @@ std::string name_of(Change change) {
   return kNames[static_cast<int>(change)];
 }
 
-INSTANTIATE_TEST_SUITE_P(, PinnedSteps, ::testing::ValuesIn(kChanges),
-                         [](const auto& test) { return name_of(test.param); });
+INSTANTIATE_TEST_SUITE_P(, PinnedSteps,
+                         ::testing::Combine(::testing::ValuesIn(kChanges),
+                                            ::testing::ValuesIn(kCopiers)),
+                         [](const auto& test) {
+                           return name_of(std::get<0>(test.param)) + std::get<1>(test.param).name;
+                         });
 
 TEST_P(PinnedSteps, GiveNoMixtureWhereverTheModelChanges) {
-  unsigned steps = 1;
+  const auto& [change, copier] = GetParam();
+  StepwiseCopy::Options options{.by_descriptor = copier.by_descriptor};
+  if (copier.updates) options.has = blobs_of(first);
+  const auto undisturbed = [](unsigned) {};
+  const unsigned steps =
+      StepwiseCopy{Mount{store.root()} / "models/some+model", undisturbed, options}.steps();
+  EXPECT_GT(steps, copier.updates ? 10U : 15U);
   unsigned whole = 0;
   for (unsigned when = 0; when < steps; ++when) {
     SCOPED_TRACE(when);
     reset();
     Mount mount{store.root()};
-    const StepwiseCopy copy{mount / "models/some+model", [&](unsigned step) {
-                              if (step == when) make(GetParam(), mount);
-                            }};
-    steps = copy.steps();
+    const StepwiseCopy copy{mount / "models/some+model",
+                            [&, change = change](unsigned step) {
+                              if (step == when) make(change, mount);
+                            },
+                            options};
     EXPECT_EQ(copy.fault(), "");
     if (!copy.failed()) ++whole;
     for (unsigned i = 1; i <= markers; ++i)
       fs::remove(store.v1_path(*ModelName::parse("marker:" + std::to_string(i))));
     markers = 0;
   }
-  EXPECT_GT(steps, 15U);
-  EXPECT_GT(whole, steps / 2) << "most copies go on with the version that they began with";
+  // A tool that opens blobs goes on with the version that it began with; one that opens none is
+  // told.
+  if (!copier.updates) {
+    EXPECT_GT(whole, steps / 2);
+  }
 }
 
 // So many steps after it goes the model is there again, as it was.
@@ -199,6 +239,74 @@ TEST_P(PinnedUnder, GetsOneVersionOrFails) {
   EXPECT_GT(sound, 0U);
 }
 
+// Tools that pass over what the target has already: they open the new blobs only.
+constexpr Tool kUpdaters[] = {
+    {"CpUpdate", R"(cp -ru "$1" "$2/")"},
+    {"RsyncUpdate", R"(rsync -rtu "$1" "$2/")"},
+    {"RsyncSizeOnly", R"(rsync -r --size-only "$1" "$2/")"},
+    {"Unison", R"sh(export UNISON="$2.unison" && mkdir -p "$UNISON" &&
+        unison -batch -silent -force "$1" -fastcheck true -perms 0 "$1" "$2/$(basename "$1")")sh"},
+    // Lists, and comes to the manifest long after that.
+    {"SlowSkipping", R"sh(python3 -c 'import os, shutil, sys, time
+source, target = sys.argv[1], os.path.join(sys.argv[2], os.path.basename(sys.argv[1]))
+def copy(folder):
+  os.makedirs(os.path.join(target, folder), exist_ok=True)
+  names = sorted(os.listdir(os.path.join(source, folder)))
+  time.sleep(0.05)
+  for name in names:
+    path = os.path.join(folder, name)
+    here, there = os.path.join(source, path), os.path.join(target, path)
+    if os.path.isdir(here): copy(path)
+    elif folder != "blobs" or not os.path.exists(there): shutil.copyfile(here, there)
+copy("")' "$1" "$2")sh"},
+};
+
+class PinnedUpdate : public Pinned, public ::testing::WithParamInterface<Tool> {
+ protected:
+  // What is wrong with the manifest at the target, if one is there; empty: all is as it should be.
+  [[nodiscard]] std::string fault_of(const fs::path& model) const {
+    const fs::path manifest = model / "manifests/registry.ollama.ai/library/some/model";
+    if (!fs::exists(manifest)) return "no manifest";
+    const auto json = nlohmann::json::parse(read_file(manifest));
+    for (const auto& layer : json.at("layers")) {
+      const Digest digest = Digest::parse(layer.at("digest").get<std::string>()).value();
+      const fs::path blob = model / "blobs" / digest.blob_name();
+      if (!fs::exists(blob)) return "without " + digest.blob_name();
+      if (Digest::of(read_file(blob)) != digest) return "damaged " + digest.blob_name();
+    }
+    return "";
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(, PinnedUpdate, ::testing::ValuesIn(kUpdaters),
+                         [](const auto& test) { return test.param.name; });
+
+TEST_P(PinnedUpdate, LeavesAWholeModelAtTheTargetWhateverChangesMeanwhile) {
+  unsigned done = 0;
+  for (unsigned round = 0; round < 8; ++round) {
+    SCOPED_TRACE(round);
+    reset();
+    Mount mount{store.root(), {.arguments = {"-o", "hold=1"}}};
+    const fs::path into = dir / ("copy" + std::to_string(round));
+    ASSERT_EQ(copy(GetParam(), mount / "models/some+model", into).status, 0);
+    ASSERT_EQ(fault_of(into / "some+model"), "");
+    EXPECT_TRUE(eventually([&] { return attribute(mount / "models/some+model", "id") != ""; }));
+    std::thread ollama{[&] {
+      ::usleep(round * 12'000);
+      store.v1("some:model", version(3, "round " + std::to_string(round)));
+      set_mtime(store.v1_path(*ModelName::parse("some:model")), ::time(nullptr) + 10);
+    }};
+    const Result result = copy(GetParam(), mount / "models/some+model", into);
+    ollama.join();
+    EXPECT_EQ(fault_of(into / "some+model"), "") << result.status << result.err;
+    if (result.status == 0) ++done;
+    show_marker(mount);
+    EXPECT_EQ(copy(GetParam(), mount / "models/some+model", into).status, 0) << "once more";
+    EXPECT_EQ(fault_of(into / "some+model"), "");
+  }
+  EXPECT_GT(done, 0u);
+}
+
 // ---- how long ----
 
 TEST_F(Pinned, ModelsStayAsTheyAreUntilTheirFilesWereClosedForAWhile) {
@@ -234,24 +342,106 @@ TEST_F(Pinned, AToolThatIsRefusedGetsTheNewVersionWhenItBeginsAnew) {
   EXPECT_EQ(copy.fault(), "");
 }
 
-// Rsync lists many models at first, and may come to one long after it changed.
-TEST_F(Pinned, ModelsThatChangedAreGuardedForAsLongAsToolsAreAtWork) {
+// However long the process was idle: rsync lists many models at first, and may come to one long
+// after it changed.
+TEST_F(Pinned, ModelsThatChangedAreGuardedForAsLongAsAProcessLives) {
   Mount mount{store.root(), {.arguments = {"-o", "hold=1"}}};
   const fs::path blobs = mount / "models/some+model/blobs";
   const fs::path manifest =
       mount / "models/some+model/manifests/registry.ollama.ai/library/some/model";
   const auto listed = names_in(blobs);
   ASSERT_THAT(listed, ::testing::SizeIs(first.layers.size() + 1));
-  const fs::path another = mount / "models/marker+a/blobs";
-  UniqueFd busy{::open((another / *names_in(another).begin()).c_str(), O_RDONLY | O_CLOEXEC)};
-  ASSERT_TRUE(busy);
   make(Change::adds_a_blob, mount);
   ::sleep(2);
   for (const std::string& name : listed) (void)opening_fails_with(blobs / name);
   EXPECT_EQ(opening_fails_with(manifest), EIO);
-  EXPECT_EQ(run({"cat", manifest.string()}).status, 0) << "which is no copy";
-  busy = {};
-  EXPECT_TRUE(eventually([&] { return opening_fails_with(manifest) == 0; }));
+  EXPECT_EQ(run({"cat", manifest.string()}).status, 0) << "which began after the change";
+  ::sleep(3);
+  EXPECT_EQ(opening_fails_with(manifest), EIO);
+  (void)names_in(blobs);
+  EXPECT_EQ(opening_fails_with(manifest), 0);
+}
+
+// ---- what can be pinned ----
+
+// Ollama removes the old weights with the old manifest: nobody can have the old version any more.
+TEST_F(Pinned, AVersionWhoseBlobsAreGoneIsNotHeldAgainstTheNewOne) {
+  for (const bool opens_weights : {false, true}) {
+    ManifestSpec one = store.text_model(7, 300'000), two = store.text_model(8, 300'000);
+    two.config = store.layer(kConfigType, "{\"architecture\":\"amd64\"}");
+    store.v1("some:model", one);
+    Mount mount{store.root()};
+    const fs::path model = mount / "models/some+model";
+    (void)names_in(model / "blobs");
+    const fs::path weights = digest_of(one.layers[0]).blob_name();
+    store.v1("some:model", two);
+    fs::remove(store.blob_path(digest_of(one.layers[0])));
+    (void)run({"cat", (model / "blobs" / digest_of(*one.config).blob_name()).string()});
+    if (opens_weights) (void)run({"cat", (model / "blobs" / weights).string()});
+    const auto begun = std::chrono::steady_clock::now();
+    EXPECT_TRUE(eventually([&] {
+      const fs::path into = dir / ("copy" + std::to_string(opens_weights));
+      fs::remove_all(into);
+      const Result result = copy(kTools[2], model, into);
+      const fs::path manifest = into / "some+model/manifests/registry.ollama.ai/library/some/model";
+      return result.status == 0 && read_file(manifest) == two.json();
+    }));
+    EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds{5});
+    fs::remove_all(store.root() / "manifests");
+    reset();
+  }
+}
+
+// A copy is made, the tag is created anew, and a copy is made again: that is the new one.
+TEST_F(Pinned, ASecondCopyIsOfTheVersionThatTheStoreHas) {
+  for (const Tool& tool : {kTools[0], kTools[1], kTools[2], kTools[4]}) {
+    SCOPED_TRACE(tool.name);
+    reset();
+    Mount mount{store.root()};
+    const fs::path from = mount / "models/some+model";
+    const auto copied = [&](const std::string& into) {
+      const Result result = copy(tool, from, dir / tool.name / into);
+      EXPECT_EQ(result.status, 0) << result.err;
+      const fs::path manifest =
+          dir / tool.name / into / "some+model/manifests/registry.ollama.ai/library/some/model";
+      return fs::exists(manifest) ? read_file(manifest) : "";
+    };
+    EXPECT_EQ(copied("first"), first.json());
+    make(Change::is_another, mount);
+    EXPECT_EQ(copied("second"), version(0, "You are another.").json());
+    fs::remove(store.v1_path(*ModelName::parse("some:model")));
+    show_marker(mount);
+    EXPECT_NE(copy(tool, from, dir / tool.name / "third").status, 0) << "it is removed";
+    EXPECT_FALSE(fs::exists(dir / tool.name / "third/some+model/manifests"));
+  }
+}
+
+// A script that copies file by file, a process each, keeps the version whose names it has.
+TEST_F(Pinned, AScriptThatListsNothingInBetweenKeepsItsVersion) {
+  Mount mount{store.root()};
+  const fs::path model = mount / "models/some+model";
+  const auto blobs = names_in(model / "blobs");
+  bool changed = false;
+  for (const std::string& name : blobs) {
+    EXPECT_EQ(
+        run({"cmp", (model / "blobs" / name).string(), (store.root() / "blobs" / name).string()})
+            .status,
+        0);
+    if (!std::exchange(changed, true)) make(Change::is_another, mount);
+  }
+  const Result manifest =
+      run({"cat", (model / "manifests/registry.ollama.ai/library/some/model").string()});
+  EXPECT_EQ(manifest.status, 0);
+  EXPECT_EQ(manifest.out, first.json());
+}
+
+TEST_F(Pinned, AnArchiveIsNotPinned) {
+  Mount mount{store.root()};
+  const fs::path archive = mount / "archives/some+model.tar";
+  EXPECT_EQ(run({"cat", archive.string()}).status, 0);
+  make(Change::is_another, mount);
+  EXPECT_EQ(attribute(archive, "digest"),
+            Digest::of(version(0, "You are another.").json()).to_string());
 }
 
 TEST_F(Pinned, AnArchiveThatIsOpenIsReadToItsEnd) {

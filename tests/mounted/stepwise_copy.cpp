@@ -1,5 +1,6 @@
 #include "tests/mounted/stepwise_copy.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -8,20 +9,22 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "store/base/dir_stream.h"
 #include "store/base/unique_fd.h"
 #include "store/model/digest.h"
-#include "tests/mounted/walk.h"
 
 namespace ollamafs::test {
 
 namespace fs = std::filesystem;
 
-StepwiseCopy::StepwiseCopy(const fs::path& model, Between between) : between_{std::move(between)} {
+StepwiseCopy::StepwiseCopy(const fs::path& model, Between between, const Options& options)
+    : between_{std::move(between)}, by_descriptor_{options.by_descriptor}, blobs_{options.has} {
   step();
   (void)names(model);
   step();
   for (const std::string& name : names(model / "blobs")) {
     step();
+    if (blobs_.contains(name)) continue;
     if (auto bytes = content(model / "blobs" / name)) blobs_[name] = *bytes;
   }
   fs::path at = model / "manifests";
@@ -38,21 +41,35 @@ StepwiseCopy::StepwiseCopy(const fs::path& model, Between between) : between_{st
   if (auto bytes = content(at)) manifest_ = *bytes;
 }
 
+UniqueFd StepwiseCopy::open(const fs::path& path, int flags) const {
+  const auto parent = directories_.find(path.parent_path());
+  if (!by_descriptor_ || parent == directories_.end())
+    return UniqueFd{::open(path.c_str(), flags | O_RDONLY | O_CLOEXEC)};
+  const std::string name = path.filename();
+  return UniqueFd{::openat(parent->second.get(), name.c_str(), flags | O_RDONLY | O_CLOEXEC)};
+}
+
 std::vector<std::string> StepwiseCopy::names(const fs::path& directory) {
-  try {
-    std::vector<std::string> names = listing(directory);
-    std::erase_if(names, [](const std::string& name) { return name == "." || name == ".."; });
-    note(directory, "listed");
-    return names;
-  } catch (const std::system_error& error) {
+  std::vector<std::string> names;
+  UniqueFd fd = open(directory, O_DIRECTORY);
+  const DirStream stream{fd ? ::fdopendir(::dup(fd.get())) : nullptr};
+  errno = fd ? 0 : errno;
+  while (const dirent* const entry = stream ? ::readdir(stream.get()) : nullptr) {
+    const std::string name = entry->d_name;
+    if (name != "." && name != "..") names.push_back(name);
+  }
+  const int error = errno;
+  note(directory, error == 0 ? "listed" : std::strerror(error));
+  if (error != 0) {
     failed_ = true;
-    note(directory, std::strerror(error.code().value()));
     return {};
   }
+  if (by_descriptor_) directories_[directory] = std::move(fd);
+  return names;
 }
 
 std::optional<std::string> StepwiseCopy::content(const fs::path& path) {
-  const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  const UniqueFd file = open(path, 0);
   ssize_t n = -1;
   std::string bytes;
   if (file) {

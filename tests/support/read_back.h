@@ -12,7 +12,7 @@ namespace ollamafs::test {
 inline std::string bytes_of(FileSystem& fs, OpenFile& file, std::size_t size, std::uint64_t offset,
                             std::error_code& ec) {
   Gathered gathered;
-  fs.gather(file, gathered, size, offset, ec);
+  fs.files().gather(file, gathered, size, offset, ec);
   std::string bytes;
   if (ec) return bytes;
   for (const iovec& piece : gathered.pieces()) {

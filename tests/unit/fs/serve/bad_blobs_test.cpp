@@ -57,14 +57,12 @@ Model model_with(const std::vector<const char*>& blobs) {
   return model_of(manifest);
 }
 
-using Cause = BadBlobs::Cause;
-
 TEST(BadBlobs, BreakEveryModelThatNamesThem) {
-  BadBlobs bad{1min};
+  BadBlobs bad;
   const Model one = model_with({"a", "shared"}), two = model_with({"shared"}),
               other = model_with({"b"});
   EXPECT_FALSE(bad.fault_of(one));
-  EXPECT_TRUE(bad.add(Digest::of("shared"), FileIdentity{}, Cause::damage, "disk on fire"));
+  EXPECT_TRUE(bad.add(Digest::of("shared"), FileIdentity{}, "disk on fire"));
   for (const Model& model : {one, two}) {
     EXPECT_THAT(bad.fault_of(model).value(),
                 AllOf(HasSubstr(Digest::of("shared").blob_name()), HasSubstr("disk on fire")));
@@ -73,22 +71,22 @@ TEST(BadBlobs, BreakEveryModelThatNamesThem) {
 }
 
 TEST(BadBlobs, AreNewsOnlyOnce) {
-  BadBlobs bad{1min};
-  EXPECT_TRUE(bad.add(Digest::of("a"), FileIdentity{}, Cause::damage, "first"));
-  EXPECT_FALSE(bad.add(Digest::of("a"), FileIdentity{}, Cause::damage, "second"));
-  EXPECT_TRUE(bad.add(Digest::of("b"), FileIdentity{}, Cause::damage, "first"));
+  BadBlobs bad;
+  EXPECT_TRUE(bad.add(Digest::of("a"), FileIdentity{}, "first"));
+  EXPECT_FALSE(bad.add(Digest::of("a"), FileIdentity{}, "second"));
+  EXPECT_TRUE(bad.add(Digest::of("b"), FileIdentity{}, "first"));
   EXPECT_THAT(bad.fault_of(model_with({"a"})).value(), HasSubstr("first"));
 }
 
 TEST(BadBlobs, AreNewsOnlyOnceToManyThreads) {
-  BadBlobs bad{1min};
+  BadBlobs bad;
   std::atomic<int> news = 0;
   std::vector<std::thread> threads;
   for (int thread = 0; thread < 8; ++thread) {
     threads.emplace_back([&] {
       const Model model = model_with({"0", "99"});
       for (int i = 0; i < 100; ++i) {
-        if (bad.add(Digest::of(std::to_string(i)), FileIdentity{}, Cause::damage, "reason")) ++news;
+        if (bad.add(Digest::of(std::to_string(i)), FileIdentity{}, "reason")) ++news;
         if (!bad.fault_of(model)) news += 1000;
       }
     });
@@ -98,23 +96,11 @@ TEST(BadBlobs, AreNewsOnlyOnceToManyThreads) {
 }
 
 TEST(BadBlobs, ComeBehindTheFaultsThatTheStoreHas) {
-  BadBlobs bad{1min};
-  bad.add(Digest::of("a"), FileIdentity{}, Cause::damage, "reason");
+  BadBlobs bad;
+  bad.add(Digest::of("a"), FileIdentity{}, "reason");
   Model model = model_with({"a"});
   model.faults = {"blob x is missing", "another"};
   EXPECT_EQ(bad.fault_of(model), "blob x is missing");
-}
-
-// For want of memory nobody knows which it was.
-TEST(BadBlobs, BreakAllModelsForAWhileIfTheyAreUnknown) {
-  BadBlobs bad{100ms};
-  const Model model = model_with({"a"});
-  bad.add_unknown();
-  EXPECT_TRUE(bad.has_fault(model));
-  EXPECT_TRUE(bad.fault_of(model));
-  std::this_thread::sleep_for(110ms);
-  EXPECT_FALSE(bad.has_fault(model));
-  EXPECT_FALSE(bad.fault_of(model));
 }
 
 // ---- when a store is read again ----
@@ -124,17 +110,14 @@ class BadBlobsForgotten : public ::testing::Test {
   BadBlobsForgotten() {
     write_file(file_, "bad");
     read();
-    for (const Cause cause : {Cause::damage, Cause::shortage}) {
-      BadBlobs& bad = cause == Cause::damage ? damaged_ : short_;
-      bad.add(blob().digest, blob().identity, cause, "reason");
-    }
+    damaged_.add(blob().digest, blob().identity, "reason");
   }
   void read() { catalog_ = Catalog::read(dir_); }
   // What follows on the catalog.
   void read_again() {
     const auto before = std::move(catalog_);
     read();
-    for (BadBlobs* const bad : {&damaged_, &short_}) bad->forget_changed(*before, *catalog_);
+    damaged_.forget_changed(*before, *catalog_);
   }
   [[nodiscard]] const Model& model() const { return catalog_->models()[0]; }
   [[nodiscard]] const Blob& blob() const {
@@ -151,21 +134,20 @@ class BadBlobsForgotten : public ::testing::Test {
   }();
   fs::path file_ = store_.blob_path(Digest::of("bad"));
   std::shared_ptr<const Catalog> catalog_;
-  BadBlobs damaged_{1min}, short_{1min};
+  BadBlobs damaged_;
 };
 
 TEST_F(BadBlobsForgotten, AreBadWhileTheirFileIsTheSame) {
   read_again();
   EXPECT_TRUE(damaged_.fault_of(model()));
-  EXPECT_TRUE(short_.fault_of(model()));
 }
 
 // A hard link gives the file another time, of which no catalog knows.
 TEST_F(BadBlobsForgotten, AreBadAlthoughTheirFileHadAnotherName) {
-  BadBlobs linked{1min};
+  BadBlobs linked;
   FileIdentity file = blob().identity;
   file.ctime_ns += 1;
-  linked.add(blob().digest, file, Cause::damage, "reason");
+  linked.add(blob().digest, file, "reason");
   linked.forget_changed(*catalog_, *catalog_);
   EXPECT_TRUE(linked.fault_of(model()));
 }
@@ -175,8 +157,7 @@ TEST_F(BadBlobsForgotten, AreGoodWhenAnotherFileIsThere) {
   fs::rename(file_.string() + ".new", file_);
   read_again();
   EXPECT_FALSE(damaged_.fault_of(model()));
-  EXPECT_FALSE(short_.fault_of(model()));
-  EXPECT_TRUE(damaged_.add(blob().digest, blob().identity, Cause::damage, "again")) << "is news";
+  EXPECT_TRUE(damaged_.add(blob().digest, blob().identity, "again")) << "is news";
 }
 
 TEST_F(BadBlobsForgotten, AreGoodWhenTheirFileWasWrittenAgain) {
@@ -231,9 +212,12 @@ class BadBlobsShown : public ::testing::Test {
     return name_of(ec_);
   }
   std::string listed(const fs::path& path) {
-    switch (fs_->list(at(path), true)) {
+    NodeRef directory = at(path);
+    switch (fs_->list(directory, true)) {
       case FileSystem::Listing::none:
         return "ENOTDIR";
+      case FileSystem::Listing::gone:
+        return "ESTALE";
       case FileSystem::Listing::names:
         return "EIO";
       case FileSystem::Listing::whole:
@@ -398,72 +382,86 @@ TEST_F(BadBlobsShown, StillHaveTheirAttributes) {
   show();
   fs::remove(weights_file());
   EXPECT_EQ(opened(weights_of("one")), "EIO");
-  EXPECT_EQ(FileSystem::attributes(*at(weights_of("one"))).st_size, 200'004);
+  EXPECT_EQ(stat_of(*at(weights_of("one"))).st_size, 200'004);
   EXPECT_TRUE(at("models/one+a/manifests/registry.ollama.ai/library/one/a"));
 }
 
 // ---- what says nothing about a blob ----
 
-// Whoever missed a blob must not get the manifest, and who begins anew must get all of it.
-TEST_F(BadBlobsShown, AreSoForAsLongAsAShortageOfDescriptorsLasts) {
+// A process, as the driver speaks of it.
+class BadBlobsMissed : public BadBlobsShown {
+ protected:
+  std::string opened_by(pid_t process, const fs::path& path) {
+    const NodeRef node = at(path);
+    (void)fs_->open_file(node, ec_, Tool{process});
+    if (ec_) fs_->request_failed(node, process, ec_.default_error_condition().value());
+    return name_of(ec_);
+  }
+  void list(pid_t process, const fs::path& path) {
+    NodeRef directory = at(path);
+    EXPECT_EQ(fs_->list(directory, true, Tool{process}), FileSystem::Listing::whole);
+  }
+};
+
+// A process that missed a blob must not get the manifest; one that lists the blobs anew must.
+TEST_F(BadBlobsMissed, AreSoForWhoMetAShortageOfDescriptorsOnly) {
   show();
   {
     const FewDescriptors shortage{0};
-    EXPECT_EQ(opened(weights_of("one")), "EMFILE");
-    EXPECT_EQ(opened("archives/one+a.tar"), "EIO");
-    EXPECT_EQ(opened(manifest_of("one")), "EIO");
+    EXPECT_EQ(opened_by(7, weights_of("one")), "EMFILE");
+    EXPECT_EQ(opened_by(7, "archives/one+a.tar"), "EMFILE");
+    EXPECT_NE(opened_by(7, manifest_of("one")), "ok");
   }
-  EXPECT_THAT(messages_, ElementsAre(HasSubstr("broken until it can")));
-  EXPECT_EQ(opened(manifest_of("one")), "EIO");  // still of the walk that missed the blob
-  EXPECT_EQ(listed("models/one+a"), "ok");
+  EXPECT_EQ(opened_by(7, manifest_of("one")), "EIO");
+  EXPECT_EQ(opened_by(8, manifest_of("one")), "ok");
+  list(7, "models/one+a/blobs");
+  EXPECT_EQ(opened_by(7, manifest_of("one")), "ok");
+  EXPECT_EQ(opened_by(7, manifest_of("two")), "EIO");
   expect_whole("one");
-  EXPECT_EQ(read(*open(weights_of("one")), 4), "GGUF");
+  EXPECT_THAT(messages_, ElementsAre());
 }
 
-// Another tool finds out that the shortage is over. That gives the first none of what it missed.
-TEST_F(BadBlobsShown, KeepTheManifestsFromTheToolThatMissedThem) {
-  constexpr Tool first{7}, second{8};
+// Another process finds out that the shortage is over. That gives the first none of what it missed.
+TEST_F(BadBlobsMissed, KeepTheManifestsFromTheProcessThatMissedThem) {
   show({}, 1min);
   {
     const FewDescriptors shortage{0};
-    EXPECT_EQ(fs_->open_file(at(weights_of("one")), ec_, first), nullptr);
-    fs_->request_failed(at(weights_of("one")), first, ec_.value());
+    EXPECT_EQ(opened_by(7, weights_of("one")), "EMFILE");
   }
-  EXPECT_EQ(fs_->list(at("models/one+a"), true, second), FileSystem::Listing::whole);
-  EXPECT_NE(fs_->open_file(at(manifest_of("one")), ec_, second), nullptr);
-  for (const char* model : {"one", "two"}) {
-    EXPECT_EQ(fs_->open_file(at(manifest_of(model)), ec_, first), nullptr);
-    EXPECT_EQ(name_of(ec_), "EIO");
-  }
-  EXPECT_NE(fs_->open_file(at(manifest_of("other")), ec_, first), nullptr);
-  EXPECT_EQ(fs_->list(at("models/one+a"), true, first), FileSystem::Listing::whole);
-  EXPECT_NE(fs_->open_file(at(manifest_of("one")), ec_, first), nullptr);
-  EXPECT_EQ(fs_->open_file(at(manifest_of("two")), ec_, first), nullptr);
+  list(8, "models/one+a/blobs");
+  EXPECT_EQ(opened_by(8, manifest_of("one")), "ok");
+  for (const char* model : {"one", "two"}) EXPECT_EQ(opened_by(7, manifest_of(model)), "EIO");
+  EXPECT_EQ(opened_by(7, manifest_of("other")), "ok");
+  list(7, "models/one+a");
+  EXPECT_EQ(opened_by(7, manifest_of("one")), "EIO") << "its blobs/ it has to list";
+  list(7, "models/one+a/blobs");
+  EXPECT_EQ(opened_by(7, manifest_of("one")), "ok");
+  EXPECT_EQ(opened_by(7, manifest_of("two")), "EIO");
 }
 
-// Mended while a tool is at the model that was broken when it began.
-TEST_F(BadBlobsShown, KeepTheManifestFromTheToolThatBeganWhenTheModelWasBroken) {
-  constexpr Tool tool{7};
+// Mended while a process is at the model that was broken when it began.
+TEST_F(BadBlobsMissed, KeepTheManifestFromTheProcessThatBeganWhenTheModelWasBroken) {
   const std::string bytes = read_file(weights_file());
   fs::remove(weights_file());
   show({}, 1min);
-  EXPECT_FALSE(fs_->lookup(at("models/one+a"), "blobs", ec_, tool));
-  fs_->request_failed(at("models/one+a"), tool, ec_.value());
+  EXPECT_FALSE(fs_->lookup(at("models/one+a"), "blobs", ec_));
+  fs_->request_failed(at("models/one+a"), 7, ec_.value());
   write_file(weights_file(), bytes);
   fs_->publish(build_tree(Catalog::read(dir_), {}, {"/view", store_.root()}, fs_->current().get()));
-  EXPECT_EQ(fs_->open_file(at(manifest_of("one")), ec_, tool), nullptr);
-  EXPECT_NE(fs_->open_file(at(manifest_of("one")), ec_, Tool{8}), nullptr);
+  EXPECT_EQ(opened_by(7, manifest_of("one")), "EIO");
+  EXPECT_EQ(opened_by(8, manifest_of("one")), "ok");
 }
 
-TEST_F(BadBlobsShown, AreSoByAShortageAtTheReadToo) {
+TEST_F(BadBlobsMissed, AreSoByAShortageAtTheReadToo) {
   show({.descriptors = 0, .memory = 0, .small = 0});  // opened anew for every reading
   const auto blob = open(weights_of("one"));
   {
     const FewDescriptors shortage{0};
     EXPECT_EQ(read(*blob, 4), "EMFILE");
+    fs_->request_failed(blob->pin.ref(), 7, EMFILE);
   }
-  EXPECT_EQ(opened(manifest_of("one")), "EIO");
-  EXPECT_EQ(opened("archives/one+a.tar"), "ok");  // which begins with all of its blobs
+  EXPECT_EQ(opened_by(7, manifest_of("one")), "EIO");
+  EXPECT_EQ(opened_by(7, "archives/one+a.tar"), "ok");
   EXPECT_EQ(read(*blob, 4), "GGUF");
   expect_whole("one");
 }

@@ -64,9 +64,12 @@ class FileSystemTest : public ::testing::Test {
     return name_of(ec_);
   }
   std::string listed(const fs::path& path) {
-    switch (fs_->list(at(path), true)) {
+    NodeRef directory = at(path);
+    switch (fs_->list(directory, true)) {
       case FileSystem::Listing::none:
         return "ENOTDIR";
+      case FileSystem::Listing::gone:
+        return "ESTALE";
       case FileSystem::Listing::names:
         return "EIO";
       case FileSystem::Listing::whole:
@@ -123,7 +126,7 @@ TEST_F(FileSystemTest, TellsTheAttributesOfDesign2) {
            {"models/a+b", S_IFDIR | 0755, 0, 0}}) {
     const NodeRef node = at(path);
     ASSERT_TRUE(node) << path;
-    const struct stat st = FileSystem::attributes(*node);
+    const struct stat st = stat_of(*node);
     EXPECT_EQ(st.st_ino, node->ino);
     EXPECT_EQ(st.st_mode, mode) << path;
     EXPECT_EQ(st.st_size, size) << path;
@@ -216,7 +219,7 @@ TEST_P(BrokenInTheStore, IsShownButNeverCopiedAsIfItWereWhole) {
                            "models/a+b/manifests/registry.ollama.ai/library",
                            "models/a+b/manifests/registry.ollama.ai/library/a"}) {
     ASSERT_TRUE(at(path)) << path;
-    EXPECT_EQ(FileSystem::attributes(*at(path)).st_mode, S_IFDIR | 0755u);
+    EXPECT_EQ(stat_of(*at(path)).st_mode, S_IFDIR | 0755u);
     EXPECT_EQ(listed(path), "EIO") << path;
   }
   EXPECT_EQ(opened(kManifest), "EIO");
@@ -282,7 +285,7 @@ TEST_F(FileSystemTest, TellsInAttributesWhatAModelIs) {
   const std::string model = "models/localhost%3A5000/team/a+b";
   for (const std::string& path : {model, model + "/manifests/localhost:5000/team/a/b",
                                   std::string{"archives/localhost%3A5000/team/a+b.tar"}}) {
-    EXPECT_THAT(fs_->attribute_names(at(path)),
+    EXPECT_THAT(attribute_names(at(path)),
                 ElementsAre("user.ollamafs.digest", "user.ollamafs.id", "user.ollamafs.media_type",
                             "user.ollamafs.name", "user.ollamafs.state"));
     EXPECT_EQ(attribute(path, "user.ollamafs.digest"), "sha256:" + digest);
@@ -299,7 +302,7 @@ TEST_F(FileSystemTest, TellsOfABlobOnlyItsDigest) {
   store_.v1("a:b", manifest);
   show();
   const fs::path blob = fs::path{"models/a+b/blobs"} / digest_of(manifest.layers[0]).blob_name();
-  EXPECT_THAT(fs_->attribute_names(at(blob)), ElementsAre("user.ollamafs.digest"));
+  EXPECT_THAT(attribute_names(at(blob)), ElementsAre("user.ollamafs.digest"));
   EXPECT_EQ(attribute(blob, "user.ollamafs.digest"), manifest.layers[0].digest);
   EXPECT_EQ(attribute(blob, "user.ollamafs.name"), "ENODATA");
 }
@@ -310,7 +313,7 @@ TEST_F(FileSystemTest, HasNoOtherAttributes) {
   for (const char* path :
        {"", "README.txt", "models", "archives", "models/a+b/blobs", "models/a+b/manifests",
         "models/a+b/manifests/registry.ollama.ai/library/a"}) {
-    EXPECT_THAT(fs_->attribute_names(at(path)), IsEmpty()) << path;
+    EXPECT_THAT(attribute_names(at(path)), IsEmpty()) << path;
     EXPECT_EQ(attribute(path, "user.ollamafs.digest"), "ENODATA") << path;
   }
   for (const char* name :
@@ -367,7 +370,7 @@ TEST_F(FileSystemTest, KeepsWhatIsOpenWhenTheStoreChanges) {
   fs_->publish(scan());
   EXPECT_FALSE(at("archives/a+b.tar"));
   ASSERT_TRUE(fs_->find(ino)) << "fstat on an open file";
-  EXPECT_EQ(FileSystem::attributes(*fs_->find(ino)).st_size, static_cast<off_t>(whole.size()));
+  EXPECT_EQ(stat_of(*fs_->find(ino)).st_size, static_cast<off_t>(whole.size()));
   EXPECT_TRUE(read(*archive, whole.size()) == whole);
 
   archive.reset();

@@ -29,6 +29,7 @@ using Clock = Pins::Clock;
 using CatalogPtr = std::shared_ptr<const Catalog>;
 
 constexpr auto kLong = std::chrono::hours{1};
+constexpr pid_t kTool = 4'000'000;  // there is no such process
 
 // Models one and two share their template; other shares nothing. Every blob has a descriptor of its
 // own while it is open.
@@ -58,7 +59,7 @@ class PinsTest : public ::testing::Test {
     return static_cast<std::uint32_t>(it - catalog_->blobs().begin());
   }
   [[nodiscard]] Pins::Use open(Pins& pins, const std::string& content) const {
-    return pins.open(*catalog_, blob(content));
+    return pins.open(*catalog_, blob(content), kTool);
   }
   [[nodiscard]] std::vector<std::string> pinned(Pins& pins) const {
     return pinned(pins, *catalog_);
@@ -116,12 +117,21 @@ TEST_F(PinsTest, PinAModelOnceThoughManyOfItsBlobsAreOpen) {
   EXPECT_THAT(pins.pinned(*catalog_), ElementsAre(0u));
 }
 
+// What came after the blob was opened, nobody can be in the midst of.
 TEST_F(PinsTest, SpeakOfTheModelsOfTheCatalogThatIsShown) {
   Pins pins{pool_, kLong};
   const auto use = open(pins, "shared");
   fs::remove(store_.v1_path(*ModelName::parse("one:t")));
   write("late", {"late a"}, true);
-  EXPECT_THAT(pinned(pins, *Catalog::read(dir_)), ElementsAre("late:t", "two:t"));
+  EXPECT_THAT(pinned(pins, *Catalog::read(dir_)), ElementsAre("two:t"));
+}
+
+TEST_F(PinsTest, PinNoOtherVersionThanThatWhichWasOpened) {
+  Pins pins{pool_, kLong};
+  const auto use = open(pins, "other a");
+  write("other", {"other a", "other c"});
+  EXPECT_THAT(pinned(pins, *Catalog::read(dir_)), IsEmpty());
+  EXPECT_THAT(pinned(pins), ElementsAre("other:t"));
 }
 
 TEST_F(PinsTest, PinUntilTheTimeAfterTheLastClose) {
@@ -176,8 +186,9 @@ TEST_F(PinsTest, LetGoAtTheLastCloseWithoutAHold) {
     const auto first = open(pins, "one a");
     const auto second = open(pins, "one a");
     EXPECT_THAT(pinned(pins), ElementsAre("one:t"));
-    EXPECT_EQ(pool_.usage().blobs, 0u) << "who opened it has it";
+    EXPECT_EQ(pool_.usage().blobs, 3u);
   }
+  EXPECT_EQ(pool_.usage().blobs, 0u);
   EXPECT_THAT(pinned(pins), IsEmpty());
   EXPECT_FALSE(pins.next_end());
 }
@@ -254,23 +265,78 @@ TEST_F(PinsTest, OpenWhatTheyHoldOnceForSeveralUses) {
   EXPECT_EQ(pool_.usage().blobs, 3u);
 }
 
-TEST_F(PinsTest, PinButDoNotHoldWhereManyModelsNameTheBlob) {
+TEST_F(PinsTest, PinNothingByABlobThatManyModelsName) {
   for (int i = 0; i < 16; ++i) write("many" + std::to_string(i), {"m" + std::to_string(i)}, true);
   read();
   Pins pins{pool_, kLong};
   const auto use = open(pins, "shared");
-  EXPECT_EQ(pinned(pins).size(), 18u);
+  EXPECT_THAT(pinned(pins), IsEmpty());
   EXPECT_EQ(pool_.usage().blobs, 0u);
   const auto own = open(pins, "one a");
+  EXPECT_THAT(pinned(pins), ElementsAre("one:t"));
   EXPECT_EQ(pool_.usage().blobs, 3u) << "which tells which of them is meant";
 }
 
-TEST_F(PinsTest, HoldWhatIsThereOfAModelThatMissesABlob) {
+// Ollama has removed one already: the version cannot be shown any longer.
+TEST_F(PinsTest, PinNoVersionOfWhichABlobCannotBeHeld) {
   fs::remove(store_.blob_path(Digest::of("one b")));
-  read();
   Pins pins{pool_, kLong};
+  const auto begun = pins.begun();
   const auto use = open(pins, "one a");
-  EXPECT_EQ(pool_.usage().blobs, 2u);
+  EXPECT_THAT(pinned(pins), IsEmpty());
+  EXPECT_EQ(pool_.usage().blobs, 0u);
+  EXPECT_EQ(pins.begun(), begun);
+}
+
+// Beyond the limits a blob is opened anew for every reading, which fails when its file is removed.
+TEST_F(PinsTest, PinNoVersionOfMoreBlobsThanCanBeHeldOpen) {
+  BlobPool small{dir_, {.descriptors = 2, .memory = 0, .small = 0}};
+  Pins pins{small, kLong};
+  const auto one = open(pins, "one a");
+  EXPECT_THAT(pinned(pins), IsEmpty());
+  const auto other = open(pins, "two a");
+  EXPECT_THAT(pinned(pins), ElementsAre("two:t"));
+}
+
+// ---- what the store has in another version by now ----
+
+class OutdatedPins : public PinsTest {
+ protected:
+  OutdatedPins() { pins_.set_outdated({"one+t"}); }
+  Pins pins_{pool_, kLong};
+};
+
+TEST_F(OutdatedPins, AreReleasedWhenEveryProcessThatUsedThemHasEnded) {
+  { const auto use = open(pins_, "one a"); }
+  EXPECT_THAT(pinned(pins_), ElementsAre("one:t"));
+  EXPECT_TRUE(pins_.release("one+t"));
+  EXPECT_THAT(pinned(pins_), IsEmpty());
+  EXPECT_TRUE(pins_.take_released());
+  EXPECT_FALSE(pins_.take_released());
+  EXPECT_TRUE(pins_.release("one+t")) << "it is released";
+}
+
+TEST_F(OutdatedPins, StayWhileAProcessThatUsedThemLives) {
+  const Background process{{"sleep", "inf"}};
+  { const auto use = pins_.open(*catalog_, blob("one a"), process.pid()); }
+  { const auto use = open(pins_, "one a"); }
+  EXPECT_FALSE(pins_.release("one+t"));
+  EXPECT_THAT(pinned(pins_), ElementsAre("one:t"));
+}
+
+TEST_F(OutdatedPins, StayWhileABlobIsOpen) {
+  const auto use = open(pins_, "one a");
+  EXPECT_FALSE(pins_.release("one+t"));
+  EXPECT_THAT(pinned(pins_), ElementsAre("one:t"));
+}
+
+TEST_F(OutdatedPins, StayOfAModelThatIsNotOutdated) {
+  { const auto use = open(pins_, "two a"); }
+  EXPECT_FALSE(pins_.is_outdated("two+t"));
+  EXPECT_FALSE(pins_.release("two+t"));
+  EXPECT_THAT(pinned(pins_), ElementsAre("two:t"));
+  pins_.set_outdated({});
+  EXPECT_FALSE(pins_.is_outdated("one+t"));
 }
 
 // ---- what must not happen while a use begins ----
@@ -323,7 +389,7 @@ TEST_F(PinsTest, CountRightWhenManyThreadsOpenAndClose) {
       std::mt19937_64 random{thread};
       for (int i = 0; i < 300; ++i) {
         const std::uint32_t index = blob(contents[random() % contents.size()]);
-        const auto use = pins.open(*catalog_, index);
+        const auto use = pins.open(*catalog_, index, kTool);
         const auto user = catalog_->users(index).front();
         if (!std::ranges::binary_search(pins.pinned(*catalog_), user)) ++wrong;
       }

@@ -62,6 +62,8 @@ constexpr Way kWays[] = {
 
 using Case = std::tuple<Fault, Way>;
 
+constexpr Tool kTool{7};  // who reads
+
 class ReadUnderFaults : public ::testing::TestWithParam<Case> {
  protected:
   ReadUnderFaults() { store_.v1("some:model", store_.text_model(1, 300'000)); }
@@ -85,15 +87,16 @@ class ReadUnderFaults : public ::testing::TestWithParam<Case> {
   // What a reader gets of a file, as the kernel passes it on: empty if anything fails.
   std::string read(const NodeRef& file) {
     std::error_code ec;
-    const auto open = fs_->open_file(file, ec);
-    if (ec) return "";
+    const auto open = fs_->open_file(file, ec, kTool);
     std::string bytes;
-    while (bytes.size() < file->size) {
+    while (!ec && bytes.size() < file->size) {
       const std::string piece = read_range(*open, bytes.size());
-      if (piece.empty()) return "";
+      if (piece.empty()) ec = std::make_error_code(std::errc::io_error);
       bytes += piece;
     }
-    return bytes;
+    if (!ec) return bytes;
+    fs_->request_failed(file, kTool.process(), ec.default_error_condition().value());
+    return "";
   }
 
   // As the driver does it: what is gathered, a system call reads.
@@ -101,16 +104,16 @@ class ReadUnderFaults : public ::testing::TestWithParam<Case> {
     constexpr std::size_t size = 128 << 10;
     std::error_code ec;
     Gathered gathered;
-    fs_->gather(file, gathered, size, offset, ec);
-    while (ec == BlobFault::unverified && fs_->verify_on(*file.content, size, offset, ec)) {
+    fs_->files().gather(file, gathered, size, offset, ec);
+    while (ec == BlobFault::unverified && fs_->files().verify_on(*file.content, size, offset, ec)) {
     }
-    if (!ec && gathered.size() == 0) fs_->gather(file, gathered, size, offset, ec);
+    if (!ec && gathered.size() == 0) fs_->files().gather(file, gathered, size, offset, ec);
     if (ec) return "";
     const UniqueFd reply{::memfd_create("reply", MFD_CLOEXEC)};
     const auto pieces = gathered.pieces();
     const auto all = static_cast<ssize_t>(gathered.size());
     if (::pwritev(reply.get(), pieces.data(), static_cast<int>(pieces.size()), 0) != all) {
-      fs_->find_fault(*file.content, gathered.size(), offset);
+      fs_->files().find_fault(*file.content, gathered.size(), offset);
       return "";
     }
     std::string bytes(gathered.size(), '\0');
@@ -137,8 +140,11 @@ class ReadUnderFaults : public ::testing::TestWithParam<Case> {
   // fails.
   Copy copy_directory() {
     Copy copy;
-    const NodeRef model = at("models/some+model");
-    if (fs_->list(model, true) != FileSystem::Listing::whole) copy.failed = true;
+    for (const char* const path : {"models/some+model", "models/some+model/blobs"}) {
+      NodeRef directory = at(path);
+      if (!directory || fs_->list(directory, true, kTool) != FileSystem::Listing::whole)
+        copy.failed = true;
+    }
     const auto catalog = fs_->current();
     for (const Blob& blob : catalog->catalog().blobs()) {
       const NodeRef file = at("models/some+model/blobs/" + blob.digest.blob_name());

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <sys/stat.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fs/serve/health.h"
+#include "fs/tree/node_table.h"
+
+namespace ollamafs {
+
+// What a node says about itself (design §2).
+
+// What stat(2) shows.
+[[nodiscard]] struct stat stat_of(const Node& node) noexcept;
+
+// The names of its extended attributes.
+[[nodiscard]] std::vector<std::string> attribute_names(const NodeRef& node);
+
+// The value of one; nothing if there is none of that name.
+[[nodiscard]] std::optional<std::string> attribute(const NodeRef& node, std::string_view name,
+                                                   const Health& health);
+
+}  // namespace ollamafs

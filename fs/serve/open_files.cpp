@@ -1,0 +1,96 @@
+#include "fs/serve/open_files.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "store/layout/archive.h"
+#include "store/layout/open_archive.h"
+
+namespace ollamafs {
+namespace {
+
+Layout layout_of(const NodeRef& file) {
+  Layout::Builder builder;
+  switch (file->kind) {
+    case NodeKind::archive:
+      return archive_layout(*file.tree->model(*file));
+    case NodeKind::manifest:
+      builder.generated(file.tree->model(*file)->manifest->bytes);
+      break;
+    case NodeKind::text:
+      builder.generated(file.tree->text(*file));
+      break;
+    case NodeKind::blob:
+      builder.blob(file.tree->catalog().blobs()[file->source].digest, file->size);
+      break;
+    case NodeKind::directory:
+      break;
+  }
+  return std::move(builder).finish();
+}
+
+}  // namespace
+
+std::shared_ptr<const OpenLayout> OpenFiles::content_of(const NodeRef& file, std::error_code& ec) {
+  ec.clear();
+  if (auto open = known(file)) return open;
+  std::optional<OpenLayout::Failure> failure;
+  auto content = open_layout(pool_, file.tree->catalog(), layout_of(file), failure);
+  if (failure) {
+    ec = health_.failed(*failure);
+    return nullptr;
+  }
+  const std::scoped_lock lock{mutex_};
+  std::erase_if(contents_, [](const auto& entry) { return entry.second.expired(); });
+  contents_.insert_or_assign(file->ino, content);
+  return content;
+}
+
+// A blob's number is its digest's: after a change another file may be behind it.
+std::shared_ptr<const OpenLayout> OpenFiles::known(const NodeRef& file) {
+  std::shared_ptr<const OpenLayout> open;
+  {
+    const std::scoped_lock lock{mutex_};
+    const auto it = contents_.find(file->ino);
+    if (it != contents_.end()) open = it->second.lock();
+  }
+  return open && is_current(*open, file.tree->catalog()) ? open : nullptr;
+}
+
+void OpenFiles::gather(OpenFile& file, Gathered& out, std::size_t size, std::uint64_t offset,
+                       std::error_code& ec) {
+  ec.clear();
+  const std::uint64_t total = file.content->layout().size();
+  size = static_cast<std::size_t>(std::min<std::uint64_t>(size, total - std::min(offset, total)));
+  if (const auto failure = file.content->gather(out, file.window, size, offset))
+    ec = health_.failed(*failure);
+}
+
+bool OpenFiles::verify_on(const OpenLayout& content, std::size_t size, std::uint64_t offset,
+                          std::error_code& ec) {
+  constexpr std::uint64_t piece = 4u << 20;
+  ec.clear();
+  bool more = false;
+  if (const auto failure = content.verify_on(size, offset, piece, more))
+    ec = health_.failed(*failure);
+  return more && !ec;
+}
+
+// Once per chunk, for the next two: asking costs something even if all of it is in memory.
+std::uint64_t OpenFiles::ahead_of(OpenFile& file, std::size_t size, std::uint64_t offset) noexcept {
+  constexpr std::uint64_t chunk = 4u << 20;
+  const std::uint64_t end = offset + size;
+  const bool straight_on = file.next.exchange(end) == offset;
+  return straight_on && (offset == 0 || offset / chunk != end / chunk) ? 2 * chunk : 0;
+}
+
+void OpenFiles::find_fault(const OpenLayout& content, std::size_t size,
+                           std::uint64_t offset) noexcept try {
+  auto failures = content.check();
+  if (failures.empty()) failures = content.read_again(size, offset);
+  for (const auto& failure : failures) (void)health_.failed(failure);
+} catch (...) {
+  // The request has failed, which its process has missed.
+}
+
+}  // namespace ollamafs
