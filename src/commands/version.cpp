@@ -7,11 +7,9 @@
 #include <CLI/Version.hpp>
 #include <nlohmann/json.hpp>
 
-#include "fs/kernel/session.h"
-
 namespace ollamafs {
 
-std::string version_text() {
+std::string version_text(const std::string& libfuse) {
   return fmt::format(
       "ollamafs {}\n"
       "libfuse {}\n"
@@ -20,10 +18,10 @@ std::string version_text() {
       "fmt {}.{}.{}\n"
       "nlohmann/json {}.{}.{}\n"
       "CLI11 {}",
-      OLLAMAFS_VERSION, libfuse_version(), OpenSSL_version(OPENSSL_FULL_VERSION_STRING),
-      SPDLOG_VER_MAJOR, SPDLOG_VER_MINOR, SPDLOG_VER_PATCH, FMT_VERSION / 10000,
-      FMT_VERSION / 100 % 100, FMT_VERSION % 100, NLOHMANN_JSON_VERSION_MAJOR,
-      NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH, CLI11_VERSION);
+      OLLAMAFS_VERSION, libfuse, OpenSSL_version(OPENSSL_FULL_VERSION_STRING), SPDLOG_VER_MAJOR,
+      SPDLOG_VER_MINOR, SPDLOG_VER_PATCH, FMT_VERSION / 10000, FMT_VERSION / 100 % 100,
+      FMT_VERSION % 100, NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR,
+      NLOHMANN_JSON_VERSION_PATCH, CLI11_VERSION);
 }
 
 }  // namespace ollamafs

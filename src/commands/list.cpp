@@ -1,16 +1,20 @@
-#include "src/commands/list_command.h"
-
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <array>
 #include <cstdio>
 #include <ctime>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
+#include "src/commands/commands.h"
+#include "src/commands/common_options.h"
 #include "src/say/human.h"
 #include "src/store/open_store.h"
 #include "store/base/text.h"
@@ -21,16 +25,6 @@ namespace ollamafs {
 namespace {
 
 namespace fs = std::filesystem;
-
-// What was typed behind "ollamafs", without the store.
-std::vector<std::string> words_of(const ListArguments& arguments) {
-  std::vector<std::string> words{"list"};
-  for (const fs::path& directory : arguments.follow) {
-    words.insert(words.end(), {"--follow", directory.string()});
-  }
-  if (arguments.json) words.emplace_back("--json");
-  return words;
-}
 
 // A model with what its config adds to a list.
 struct Listed {
@@ -141,25 +135,57 @@ void print_json(const std::vector<Listed>& listed, const StoreDir& store, const 
   fmt::print("{}\n", json.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace));
 }
 
+// ---- the command ----
+
+class List final : public Command {
+ public:
+  List() : Command{"list", "List the models, and what is wrong with them"} {}
+
+  void add_options(CLI::App& app) override {
+    add_store(app, store_);
+    add_follow(app, follow_);
+    app.add_flag("--json", json_, "For machines");
+  }
+
+  ExitStatus run() override {
+    std::vector<fs::path> follow = follow_;
+    for (fs::path& directory : follow) directory = follow_directory("--follow ", directory);
+    const StoreChoice choice = choose_store(store_, words());
+    // As root, a link in somebody's store must not make us read whatever it leads to.
+    const OutsideLinks outside = ::geteuid() == 0 ? OutsideLinks::refuse : OutsideLinks::follow;
+    const StoreDir store = open_store(choice, outside, follow);
+    const auto catalog = Catalog::read(store);
+    const std::vector<Listed> listed = newest_first(store, *catalog);
+    if (json_) {
+      print_json(listed, store, *catalog);
+    } else {
+      if (!choice.others.empty()) fmt::print(stderr, "ollamafs: {}\n", choice.reason);
+      print_text(listed, *catalog);
+    }
+    if (std::fflush(stdout) != 0) throw CommandError{"the list could not be written"};
+    return ExitStatus::ok;
+  }
+
+ private:
+  // What was typed behind "ollamafs", without the store.
+  [[nodiscard]] std::vector<std::string> words() const {
+    std::vector<std::string> words{"list"};
+    for (const fs::path& directory : follow_) {
+      words.insert(words.end(), {"--follow", directory.string()});
+    }
+    if (json_) words.emplace_back("--json");
+    return words;
+  }
+
+  fs::path store_;
+  std::vector<fs::path> follow_;
+  bool json_ = false;
+};
+
 }  // namespace
 
-ExitStatus list_command(const ListArguments& arguments) {
-  std::vector<fs::path> follow = arguments.follow;
-  for (fs::path& directory : follow) directory = follow_directory("--follow ", directory);
-  const StoreChoice choice = choose_store(arguments.store, words_of(arguments));
-  // As root, a link in somebody's store must not make us read whatever it leads to.
-  const OutsideLinks outside = ::geteuid() == 0 ? OutsideLinks::refuse : OutsideLinks::follow;
-  const StoreDir store = open_store(choice, outside, follow);
-  const auto catalog = Catalog::read(store);
-  const std::vector<Listed> listed = newest_first(store, *catalog);
-  if (arguments.json) {
-    print_json(listed, store, *catalog);
-  } else {
-    if (!choice.others.empty()) fmt::print(stderr, "ollamafs: {}\n", choice.reason);
-    print_text(listed, *catalog);
-  }
-  if (std::fflush(stdout) != 0) throw CommandError{"the list could not be written"};
-  return ExitStatus::ok;
+std::unique_ptr<Command> make_list() {
+  return std::make_unique<List>();
 }
 
 }  // namespace ollamafs

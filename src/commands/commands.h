@@ -1,0 +1,26 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "src/commands/command.h"
+
+namespace ollamafs {
+
+// Each in the file of its name. Those of mount and umount alone need fs/.
+
+// Shows a store at a mount point. Returns when the mount answers, or with --foreground when it has
+// ended.
+[[nodiscard]] std::unique_ptr<Command> make_mount();
+
+// Ends a mount. Fails if there is no mount of ollamafs, if it is busy, or belongs to another user.
+[[nodiscard]] std::unique_ptr<Command> make_umount();
+
+// Prints the models as `ollama list` does, the newest first, then what is wrong with the broken
+// ones and with the store.
+[[nodiscard]] std::unique_ptr<Command> make_list();
+
+// All commands, in the order in which the help names them.
+[[nodiscard]] std::vector<std::unique_ptr<Command>> all_commands();
+
+}  // namespace ollamafs

@@ -1,0 +1,49 @@
+#include "src/commands/common_options.h"
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <string>
+
+#include "store/find/server_process.h"
+
+namespace ollamafs {
+namespace {
+
+constexpr const char* kEmpty = "may not be empty";
+
+std::string refuse_empty(const std::string& value) {
+  return value.empty() ? kEmpty : "";
+}
+
+// A script whose variable is not set writes --store "$DIR" and means a store of its own: that must
+// not be taken for "find the store". What counts as empty is what find_store takes for that.
+std::string refuse_empty_store(const std::string& value) {
+  return trimmed_setting(value).empty() ? kEmpty : "";
+}
+
+}  // namespace
+
+void add_store(CLI::App& command, std::filesystem::path& store) {
+  command.add_option("--store", store, "The models folder (default: found)")
+      ->type_name("DIR")
+      ->check(refuse_empty_store);
+}
+
+void add_follow(CLI::App& command, std::vector<std::filesystem::path>& follow) {
+  command.add_option("--follow", follow, "Where symlinks may lead out of the store")
+      ->type_name("DIR")
+      ->check(refuse_empty)
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+void add_mountpoint(CLI::App& command, std::filesystem::path& mountpoint, const char* help) {
+  command.add_option("MOUNTPOINT", mountpoint, help)
+      ->required()
+      ->check(refuse_empty)
+      ->type_name("");
+}
+
+}  // namespace ollamafs

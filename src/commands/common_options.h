@@ -1,0 +1,24 @@
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace ollamafs {
+
+// Arguments and options that several commands take. What is given is written to the second argument
+// when the command line is parsed.
+
+// --store DIR. Stays empty if it is not given: find the store.
+void add_store(CLI::App& command, std::filesystem::path& store);
+
+// --follow DIR, as often as wanted.
+void add_follow(CLI::App& command, std::vector<std::filesystem::path>& follow);
+
+// MOUNTPOINT, which must be given; `help` says what it has to be.
+void add_mountpoint(CLI::App& command, std::filesystem::path& mountpoint, const char* help);
+
+}  // namespace ollamafs
