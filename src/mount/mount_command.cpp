@@ -1,5 +1,3 @@
-#include "src/mount/mount_command.h"
-
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/capability.h>
@@ -16,7 +14,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <thread>
 #include <utility>
 
@@ -29,12 +26,14 @@
 #include "src/mount/blob_access_note.h"
 #include "src/mount/log.h"
 #include "src/mount/mount_access.h"
+#include "src/mount/mount_command.h"
 #include "src/mount/mount_options.h"
 #include "src/mount/mount_point.h"
 #include "src/mount/mount_probe.h"
 #include "src/mount/mounts.h"
 #include "src/mount/own_mount.h"
 #include "src/mount/signals.h"
+#include "src/mount/store_report.h"
 #include "src/store/open_store.h"
 #include "store/base/text.h"
 #include "store/catalog/catalog.h"
@@ -87,39 +86,6 @@ BlobLimits blob_limits() {
   return limits;
 }
 
-// What is wrong in a store, by name.
-std::set<std::pair<std::string, std::string>> wrongs_of(const Catalog& catalog) {
-  std::set<std::pair<std::string, std::string>> wrongs;
-  for (const Model& model : catalog.models()) {
-    if (!model.whole())
-      wrongs.emplace(model.shown, fmt::format("is broken: {}", model.faults.front()));
-  }
-  for (const Problem& problem : catalog.problems()) wrongs.emplace(problem.path, problem.reason);
-  return wrongs;
-}
-
-// Says once what is wrong in the store that was not wrong `before`; where much is, the list says
-// the rest.
-void report_news(Log& log, const Catalog& before, const Catalog& now) {
-  constexpr std::size_t most = 20;
-  const auto known = wrongs_of(before);
-  std::size_t said = 0, left = 0;
-  for (const auto& wrong : wrongs_of(now)) {
-    if (known.contains(wrong)) continue;
-    if (said == most) {
-      ++left;
-      continue;
-    }
-    ++said;
-    log->warn("{} {}", printable(wrong.first), wrong.second);
-  }
-  if (left > 0) log->warn("and {} more: see `ollamafs list`", left);
-}
-
-void report(Log& log, const Catalog& catalog) {
-  report_news(log, *Catalog::empty(), catalog);
-}
-
 // Of a blob file in the view that is too large to be held in memory; empty: there is none.
 fs::path path_of_large_blob(const Catalog& catalog) {
   for (const Model& model : catalog.models()) {
@@ -158,7 +124,7 @@ class Daemon {
                     log} {
     const auto catalog = scanner_.scan();
     log_->debug("{} models, {} blobs", catalog->models().size(), catalog->blobs().size());
-    report(log_, *catalog);
+    report(*Catalog::empty(), *catalog);
     file_system_ = std::make_unique<FileSystem>(
         store_, make_tree(catalog, nullptr), blob_limits(),
         [this](const std::string& message) { log_->error("{}", message); },
@@ -278,6 +244,10 @@ class Daemon {
                       {mountpoint_.path(), store_.path(), MountAccess::by_sudo()}, previous);
   }
 
+  void report(const Catalog& before, const Catalog& now) {
+    for (const std::string& line : store_news(before, now)) log_->warn("{}", line);
+  }
+
   void start_live_view() {
     LiveView::Options live;
     if (options_.poll) live.poll = *options_.poll;
@@ -292,9 +262,7 @@ class Daemon {
       return root &&
              (root->permissions != now.permissions || root->uid != now.uid || root->gid != now.gid);
     };
-    calls.changed = [this](const Catalog& before, const Catalog& now) {
-      report_news(log_, before, now);
-    };
+    calls.changed = [this](const Catalog& before, const Catalog& now) { report(before, now); };
     calls.note = [this](const std::string& text) { log_->warn("{}", text); };
     live_view_ =
         std::make_unique<LiveView>(scanner_, *file_system_, std::move(scanned_), calls, live);
