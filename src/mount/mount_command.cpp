@@ -1,14 +1,8 @@
-#include <fcntl.h>
-#include <fmt/format.h>
-#include <linux/capability.h>
 #include <malloc.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <cerrno>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -24,13 +18,13 @@
 #include "fs/views/views.h"
 #include "src/mount/background.h"
 #include "src/mount/blob_access_note.h"
+#include "src/mount/fuse_access.h"
 #include "src/mount/log.h"
 #include "src/mount/mount_access.h"
 #include "src/mount/mount_command.h"
 #include "src/mount/mount_options.h"
 #include "src/mount/mount_point.h"
 #include "src/mount/mount_probe.h"
-#include "src/mount/mounts.h"
 #include "src/mount/own_mount.h"
 #include "src/mount/signals.h"
 #include "src/mount/store_report.h"
@@ -43,37 +37,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kFuseDevice = "/dev/fuse";
-
 // After the second signal. Seconds; many times what it takes.
 constexpr unsigned kLeaveAtOnce = 5;
-
-// Whether the kernel mounts for this process itself: libfuse tries that first, as root or not.
-bool may_mount() {
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3]{};
-  return ::syscall(SYS_capget, &header, sets) == 0 &&
-         (sets[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN)) != 0;
-}
-
-// Said before any work is done, because what libfuse has to say about it helps nobody.
-void require_fuse() {
-  if (::euidaccess(kFuseDevice, R_OK | W_OK) == 0) {
-    if (may_mount() || find_fusermount()) return;
-    throw CommandError{
-        "fusermount3, with which ordinary users mount, is missing: install the package fuse3; "
-        "`sudo ollamafs mount` works without it"};
-  }
-  if (errno == ENOENT) {
-    throw CommandError{
-        "there is no /dev/fuse: load the kernel's module with `sudo modprobe fuse`, or start the "
-        "container with --device /dev/fuse; `ollamafs list` works without it"};
-  }
-  throw CommandError{fmt::format(
-      "/dev/fuse cannot be opened by this user: {}; `sudo chmod 0666 /dev/fuse` gives it the mode "
-      "that it usually has, `sudo ollamafs mount` works without that",
-      std::strerror(errno))};
-}
 
 // As many descriptors as may be had; half of them for blobs that stay open (design §5).
 BlobLimits blob_limits() {
