@@ -43,8 +43,9 @@ UniqueFd take_signals() {
   return signals;
 }
 
-// Those that reached the child as a member of its parent's group, which has them too and passes
-// them on: they must not count twice.
+// Ctrl-C goes to every process in the terminal's foreground group. If it comes just after the fork,
+// the child has it too, and then gets it once more, passed on by the parent. As two signals they
+// would end at once what one lets end in order, so the child's own is dropped.
 void drop_pending_signals(int signals) {
   pollfd pending{signals, POLLIN, 0};
   signalfd_siginfo info{};
@@ -74,7 +75,9 @@ struct Start {
 
 Start wait_for_start(pid_t child, int pipe, int signals) {
   Start start;
-  if (!hears(pipe)) return start;  // it leads a session of its own now
+  // Nothing is passed on before the child says that it has dropped its own signals, and leads a
+  // session, to which the terminal sends none.
+  if (!hears(pipe)) return start;
   pollfd waits[] = {{pipe, POLLIN, 0}, {signals, POLLIN, 0}};
   for (;;) {
     if (::poll(waits, 2, -1) < 0 && errno != EINTR) fail("poll");

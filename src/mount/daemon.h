@@ -65,8 +65,9 @@ class Daemon {
   Daemon& operator=(const Daemon&) = delete;
 
   // Mounts, and serves until somebody unmounts or a signal comes. Calls `ready` as soon as the
-  // mount answers, from another thread; if that throws, the mount ends. Returns ok if the mount has
-  // answered, or a signal ended it before. Once only.
+  // mount answers, from another thread; if that throws, the mount ends. Returns failed if a signal
+  // came before it was mounted, or if it ended without a signal and without an answer; else ok.
+  // Throws std::runtime_error if it cannot be mounted. Once only.
   [[nodiscard]] ExitStatus run(const std::function<void()>& ready);
 
  private:

@@ -24,7 +24,9 @@ class MountAccess {
   // Whether it took sudo to make the mount, and so takes it to end it.
   [[nodiscard]] static bool by_sudo() { return sudo_caller().has_value(); }
 
-  // Who reads for others, or with root's rights, must not be led out of the store.
+  // Whether links out of the store are followed. Not by a daemon that is root or serves other
+  // users: somebody's store could have a blob that is a link to a file which only the daemon may
+  // read.
   [[nodiscard]] OutsideLinks outside_links() const noexcept;
 
   // The owner of the mount point, if it has to be made and is not for the process's own user.
