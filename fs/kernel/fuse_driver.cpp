@@ -78,11 +78,11 @@ T& handle(const fuse_file_info* info) noexcept {
   return *reinterpret_cast<T*>(info->fh);
 }
 
-fuse_entry_param entry_of(const Node& node) noexcept {
+fuse_entry_param entry_of(const Tree& tree, const Node& node) {
   fuse_entry_param entry{};
   entry.ino = node.ino;
   entry.generation = kGeneration;
-  entry.attr = stat_of(node);
+  entry.attr = stat_of(tree, node);
   entry.attr_timeout = kTimeout;
   entry.entry_timeout = kTimeout;
   return entry;
@@ -114,7 +114,7 @@ void lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
     std::error_code ec;
     const NodeRef node = fs.lookup(directory, name, ec);
     if (ec) return ec;
-    const fuse_entry_param entry = entry_of(*node);
+    const fuse_entry_param entry = entry_of(*node.tree, *node);
     fuse_reply_entry(req, &entry);
     return {};
   });
@@ -130,7 +130,7 @@ void forget_multi(fuse_req_t req, std::size_t, fuse_forget_data*) {
 
 void getattr(fuse_req_t req, fuse_ino_t ino, fuse_file_info*) {
   serve_node(req, ino, [&](FileSystem&, const NodeRef& node) -> std::error_code {
-    const struct stat st = stat_of(*node);
+    const struct stat st = stat_of(*node.tree, *node);
     fuse_reply_attr(req, &st, kTimeout);
     return {};
   });
@@ -156,6 +156,7 @@ void releasedir(fuse_req_t req, fuse_ino_t, fuse_file_info*) {
 // What a listing shows at one place, and the cookie behind it.
 struct ListedEntry {
   const char* name;
+  const Tree* tree;
   const Node* node;
   std::uint64_t next;
   bool is_dot;
@@ -167,10 +168,12 @@ template <class Visit>
 void for_each_behind(const NodeRef& directory, std::uint64_t offset, Visit&& visit) {
   static_assert(Tree::kNoCookie == 2);
   const Tree& tree = *directory.tree;
-  if (offset < 1 && !visit(ListedEntry{".", directory.node, 1, true})) return;
-  if (offset < 2 && !visit(ListedEntry{"..", &tree.node(directory->parent), 2, true})) return;
+  if (offset < 1 && !visit(ListedEntry{".", &tree, directory.node, 1, true})) return;
+  if (offset < 2 && !visit(ListedEntry{"..", &tree, &tree.node(directory->parent), 2, true}))
+    return;
   for (const Dentry& dentry : tree.entries_after(*directory, offset)) {
-    if (!visit(ListedEntry{dentry.name.data(), &tree.node(dentry.node), dentry.cookie, false}))
+    if (!visit(
+            ListedEntry{dentry.name.data(), &tree, &tree.node(dentry.node), dentry.cookie, false}))
       return;
   }
 }
@@ -218,7 +221,7 @@ void list(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, Add&& 
 
 void readdir(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info*) {
   list(req, ino, size, offset, [req](char* at, std::size_t room, const ListedEntry& entry, bool) {
-    const struct stat st = stat_of(*entry.node);
+    const struct stat st = stat_of(*entry.tree, *entry.node);
     return fuse_add_direntry(req, at, room, entry.name, &st, static_cast<off_t>(entry.next));
   });
 }
@@ -226,7 +229,7 @@ void readdir(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, fus
 void readdirplus(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info*) {
   list(req, ino, size, offset,
        [req](char* at, std::size_t room, const ListedEntry& entry, bool names_only) {
-         fuse_entry_param reply = entry_of(*entry.node);
+         fuse_entry_param reply = entry_of(*entry.tree, *entry.node);
          // Number 0 tells the kernel to take the name and the type, and to make no node.
          if (entry.is_dot || names_only) reply.ino = 0;
          return fuse_add_direntry_plus(req, at, room, entry.name, &reply,

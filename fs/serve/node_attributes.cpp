@@ -4,15 +4,16 @@
 
 namespace ollamafs {
 
-struct stat stat_of(const Node& node) noexcept {
+struct stat stat_of(const Tree& tree, const Node& node) {
+  const std::uint64_t size = tree.size_of(node);
   struct stat st {};
   st.st_ino = node.ino;
   st.st_mode = (node.is_directory() ? S_IFDIR : S_IFREG) | node.permissions;
   st.st_nlink = node.nlink;
   st.st_uid = node.uid;
   st.st_gid = node.gid;
-  st.st_size = static_cast<off_t>(node.size);
-  st.st_blocks = static_cast<blkcnt_t>((node.size + 511) / 512);
+  st.st_size = static_cast<off_t>(size);
+  st.st_blocks = static_cast<blkcnt_t>((size + 511) / 512);
   st.st_mtim.tv_sec = st.st_ctim.tv_sec = st.st_atim.tv_sec = node.mtime;
   st.st_ctim.tv_nsec = node.change;
   return st;

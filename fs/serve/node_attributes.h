@@ -14,8 +14,8 @@ namespace ollamafs {
 
 // What a node says about itself (design §2).
 
-// What stat(2) shows.
-[[nodiscard]] struct stat stat_of(const Node& node) noexcept;
+// What stat(2) shows. Throws std::bad_alloc if it is a text that cannot be made.
+[[nodiscard]] struct stat stat_of(const Tree& tree, const Node& node);
 
 // The names of its extended attributes.
 [[nodiscard]] std::vector<std::string> attribute_names(const NodeRef& node);

@@ -3,39 +3,15 @@
 #include <algorithm>
 #include <optional>
 
-#include "store/layout/archive.h"
 #include "store/layout/open_archive.h"
 
 namespace ollamafs {
-namespace {
-
-Layout layout_of(const NodeRef& file) {
-  Layout::Builder builder;
-  switch (file->kind) {
-    case NodeKind::archive:
-      return archive_layout(*file.tree->model(*file));
-    case NodeKind::manifest:
-      builder.generated(file.tree->model(*file)->manifest->bytes);
-      break;
-    case NodeKind::text:
-      builder.generated(file.tree->text(*file));
-      break;
-    case NodeKind::blob:
-      builder.blob(file.tree->catalog().blobs()[file->source].digest, file->size);
-      break;
-    case NodeKind::directory:
-      break;
-  }
-  return std::move(builder).finish();
-}
-
-}  // namespace
 
 std::shared_ptr<const OpenLayout> OpenFiles::content_of(const NodeRef& file, std::error_code& ec) {
   ec.clear();
   if (auto open = known(file)) return open;
   std::optional<OpenLayout::Failure> failure;
-  auto content = open_layout(pool_, file.tree->catalog(), layout_of(file), failure);
+  auto content = open_layout(pool_, file.tree->catalog(), file->recipe(*file.tree, *file), failure);
   if (failure) {
     ec = health_.failed(*failure);
     return nullptr;

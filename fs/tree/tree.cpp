@@ -45,6 +45,12 @@ bool Tree::is_blobs_directory(const Node& node) const noexcept {
          is_model_directory(nodes_[node.parent]) && lookup(nodes_[node.parent], kBlobs) == &node;
 }
 
+const std::string& Tree::text(const Node& node) const {
+  Text& text = texts_[node.source];
+  if (text.make) std::call_once(text.made, [&] { text.text = text.make(*this, node); });
+  return text.text;
+}
+
 const Model* Tree::model(const Node& node) const noexcept {
   return node.model == Node::kNone ? nullptr : &catalog_->models()[node.model];
 }

@@ -3,8 +3,10 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <deque>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,6 +14,7 @@
 
 #include "fs/tree/inode_number.h"
 #include "fs/tree/name_pool.h"
+#include "fs/tree/recipe.h"
 #include "store/catalog/catalog.h"
 
 namespace ollamafs {
@@ -21,7 +24,7 @@ enum class NodeKind : std::uint8_t {
   blob,      // a blob of the store, byte for byte
   manifest,  // the manifest in a model directory
   archive,   // a model's tar
-  text,      // generated text: README.txt
+  text,      // generated text, as README.txt
 };
 
 // An inode of the view. What it shows of itself is design §2.
@@ -34,7 +37,7 @@ struct Node {
   uid_t uid = 0;
   gid_t gid = 0;
   std::uint32_t nlink = 0;        // directory entries that lead here
-  std::uint64_t size = 0;         // bytes; 0 for directories
+  std::uint64_t size = 0;         // bytes; 0 for directories and texts: Tree::size_of()
   std::int64_t mtime = 0;         // seconds; ctime and atime are the same, but for `change`
   std::uint32_t model = kNone;    // what it belongs to: index into Catalog::models()
   std::uint32_t source = kNone;   // a blob's index into Catalog::blobs(); a text's in the tree
@@ -42,6 +45,7 @@ struct Node {
   std::uint32_t first_entry = 0;  // of a directory: where its entries begin
   std::uint32_t entries = 0;      // and how many there are
   std::uint32_t change = 0;       // nanoseconds of ctime, see TreeBuilder::date_groups
+  Recipe recipe = nullptr;        // of a file: its content
 
   [[nodiscard]] bool is_directory() const noexcept { return kind == NodeKind::directory; }
 };
@@ -97,20 +101,29 @@ class Tree {
            nodes_[node.parent].model == Node::kNone;
   }
 
-  // The content of a text node.
-  [[nodiscard]] const std::string& text(const Node& node) const noexcept {
-    return texts_[node.source];
+  // The size of a file in bytes, 0 of a directory. Throws what text() throws.
+  [[nodiscard]] std::uint64_t size_of(const Node& node) const {
+    return node.kind == NodeKind::text ? text(node).size() : node.size;
   }
+
+  // The content of a text node, made now if it was not asked for before. Throws std::bad_alloc.
+  [[nodiscard]] const std::string& text(const Node& node) const;
 
  private:
   friend class TreeBuilder;
   Tree() = default;
 
+  struct Text {
+    TextRecipe make = nullptr;  // null: the text is there
+    std::string text{};
+    std::once_flag made{};
+  };
+
   std::shared_ptr<const Catalog> catalog_;
   NamePool names_;
   std::vector<Node> nodes_;  // the first is the root
   std::vector<Dentry> entries_;
-  std::vector<std::string> texts_;
+  mutable std::deque<Text> texts_;
   InodeNumbers numbers_;  // those of the nodes, in their order
 };
 

@@ -9,6 +9,21 @@
 #include "fs/tree/cookies.h"
 
 namespace ollamafs {
+namespace {
+
+Layout blob_layout(const Tree& tree, const Node& node) {
+  Layout::Builder builder;
+  builder.blob(tree.catalog().blobs()[node.source].digest, node.size);
+  return std::move(builder).finish();
+}
+
+Layout text_layout(const Tree& tree, const Node& node) {
+  Layout::Builder builder;
+  builder.generated(tree.text(node));
+  return std::move(builder).finish();
+}
+
+}  // namespace
 
 TreeBuilder::TreeBuilder(std::shared_ptr<const Catalog> catalog, const TreeOptions& options,
                          InodeNumbers numbers)
@@ -83,14 +98,25 @@ TreeBuilder::NodeIndex TreeBuilder::model_directory(NodeIndex parent, std::strin
   return index;
 }
 
+TreeBuilder::NodeIndex TreeBuilder::model_text(NodeIndex parent, std::string_view name,
+                                               std::uint32_t model, TextRecipe recipe,
+                                               const std::string& identity) {
+  const NodeIndex index =
+      model_file(parent, name, model, {NodeKind::text, 0, text_layout}, identity);
+  tree_->nodes_[index].source = static_cast<std::uint32_t>(tree_->texts_.size());
+  tree_->texts_.emplace_back().make = recipe;
+  return index;
+}
+
 TreeBuilder::NodeIndex TreeBuilder::model_file(NodeIndex parent, std::string_view name,
-                                               std::uint32_t model, NodeKind kind,
-                                               std::uint64_t size, const std::string& identity) {
+                                               std::uint32_t model, const Content& content,
+                                               const std::string& identity) {
   const Model& of = catalog().models()[model];
-  const NodeIndex index = add(kind, numbers_.assign(identity), of.uid, of.gid);
+  const NodeIndex index = add(content.kind, numbers_.assign(identity), of.uid, of.gid);
   Node& node = tree_->nodes_[index];
   node.model = model;
-  node.size = size;
+  node.size = content.size;
+  node.recipe = content.recipe;
   node.mtime = content_time(of.manifest->digest);
   link(parent, name, index);
   return index;
@@ -105,6 +131,7 @@ void TreeBuilder::blob(NodeIndex parent, std::string_view name, std::uint32_t bl
     Node& node = tree_->nodes_[index];
     node.source = blob;
     node.size = of.identity.size;
+    node.recipe = blob_layout;
     node.mtime = content_time(of.digest);
   }
   if (kept != name) kept = tree_->names_.add(name);
@@ -118,9 +145,9 @@ void TreeBuilder::text(NodeIndex parent, std::string_view name, std::string text
       add(NodeKind::text, numbers_.assign(identity), options_.store_uid, options_.store_gid);
   Node& node = tree_->nodes_[index];
   node.source = static_cast<std::uint32_t>(tree_->texts_.size());
-  node.size = text.size();
+  node.recipe = text_layout;
   node.mtime = content_time(digest);
-  tree_->texts_.push_back(std::move(text));
+  tree_->texts_.emplace_back().text = std::move(text);
   link(parent, name, index);
 }
 

@@ -52,8 +52,17 @@ class TreeBuilder {
   // manifest's.
   NodeIndex model_directory(NodeIndex parent, std::string_view name, std::uint32_t model,
                             const std::string& identity, bool late = false);
-  NodeIndex model_file(NodeIndex parent, std::string_view name, std::uint32_t model, NodeKind kind,
-                       std::uint64_t size, const std::string& identity);
+  struct Content {
+    NodeKind kind;       // manifest or archive
+    std::uint64_t size;  // bytes
+    Recipe recipe;
+  };
+  NodeIndex model_file(NodeIndex parent, std::string_view name, std::uint32_t model,
+                       const Content& content, const std::string& identity);
+
+  // A text about a model that is made when it is first asked for.
+  NodeIndex model_text(NodeIndex parent, std::string_view name, std::uint32_t model,
+                       TextRecipe recipe, const std::string& identity);
 
   // Another name for the one node of a blob: an index into Catalog::blobs(), of a good blob.
   void blob(NodeIndex parent, std::string_view name, std::uint32_t blob);

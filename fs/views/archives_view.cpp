@@ -6,6 +6,14 @@
 
 namespace ollamafs {
 
+namespace {
+
+Layout layout_of_archive(const Tree& tree, const Node& node) {
+  return archive_layout(*tree.model(node));
+}
+
+}  // namespace
+
 void add_archives_view(TreeBuilder& tree) {
   const auto archives = tree.group(TreeBuilder::kRoot, "archives");
   const auto models = tree.catalog().models();
@@ -13,8 +21,8 @@ void add_archives_view(TreeBuilder& tree) {
     std::string_view name = models[i].view_name;
     const auto parent = tree.groups_of(archives, name);
     // The bytes depend on the manifest's path too, which the shown name may leave out.
-    tree.model_file(parent, std::string{name} + ".tar", i, NodeKind::archive,
-                    archive_size(models[i]),
+    tree.model_file(parent, std::string{name} + ".tar", i,
+                    {NodeKind::archive, archive_size(models[i]), layout_of_archive},
                     inode_identity({"archives", models[i].view_name,
                                     models[i].manifest->digest.hex(), models[i].name.v1_path()}));
   }

@@ -1,10 +1,17 @@
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "fs/views/views.h"
 
 namespace ollamafs {
 namespace {
+
+Layout manifest_layout(const Tree& tree, const Node& node) {
+  Layout::Builder builder;
+  builder.generated(tree.model(node)->manifest->bytes);
+  return std::move(builder).finish();
+}
 
 // The nodes of one model directory.
 class ModelDirectory {
@@ -47,8 +54,9 @@ class ModelDirectory {
       directory = tree_.model_directory(directory, part, index_, identity(path));
     }
     path += "/" + model_.name.tag();
-    const auto manifest = tree_.model_file(directory, model_.name.tag(), index_, NodeKind::manifest,
-                                           model_.manifest->bytes.size(), identity(path));
+    const auto manifest = tree_.model_file(
+        directory, model_.name.tag(), index_,
+        {NodeKind::manifest, model_.manifest->bytes.size(), manifest_layout}, identity(path));
     tree_.set_mtime(manifest, model_.mtime & ~std::int64_t{1});  // FAT keeps two-second steps
   }
 

@@ -252,7 +252,7 @@ source, target = sys.argv[1], os.path.join(sys.argv[2], os.path.basename(sys.arg
 def copy(folder):
   os.makedirs(os.path.join(target, folder), exist_ok=True)
   names = sorted(os.listdir(os.path.join(source, folder)))
-  time.sleep(0.05)
+  time.sleep(0.2)
   for name in names:
     path = os.path.join(folder, name)
     here, there = os.path.join(source, path), os.path.join(target, path)
@@ -292,7 +292,7 @@ TEST_P(PinnedUpdate, LeavesAWholeModelAtTheTargetWhateverChangesMeanwhile) {
     ASSERT_EQ(fault_of(into / "some+model"), "");
     EXPECT_TRUE(eventually([&] { return attribute(mount / "models/some+model", "id") != ""; }));
     std::thread ollama{[&] {
-      ::usleep(round * 12'000);
+      ::usleep(round * 25'000);
       store.v1("some:model", version(3, "round " + std::to_string(round)));
       set_mtime(store.v1_path(*ModelName::parse("some:model")), ::time(nullptr) + 10);
     }};

@@ -382,7 +382,8 @@ TEST_F(BadBlobsShown, StillHaveTheirAttributes) {
   show();
   fs::remove(weights_file());
   EXPECT_EQ(opened(weights_of("one")), "EIO");
-  EXPECT_EQ(stat_of(*at(weights_of("one"))).st_size, 200'004);
+  const NodeRef weights = at(weights_of("one"));
+  EXPECT_EQ(stat_of(*weights.tree, *weights).st_size, 200'004);
   EXPECT_TRUE(at("models/one+a/manifests/registry.ollama.ai/library/one/a"));
 }
 

@@ -126,7 +126,7 @@ TEST_F(FileSystemTest, TellsTheAttributesOfDesign2) {
            {"models/a+b", S_IFDIR | 0755, 0, 0}}) {
     const NodeRef node = at(path);
     ASSERT_TRUE(node) << path;
-    const struct stat st = stat_of(*node);
+    const struct stat st = stat_of(*node.tree, *node);
     EXPECT_EQ(st.st_ino, node->ino);
     EXPECT_EQ(st.st_mode, mode) << path;
     EXPECT_EQ(st.st_size, size) << path;
@@ -219,7 +219,7 @@ TEST_P(BrokenInTheStore, IsShownButNeverCopiedAsIfItWereWhole) {
                            "models/a+b/manifests/registry.ollama.ai/library",
                            "models/a+b/manifests/registry.ollama.ai/library/a"}) {
     ASSERT_TRUE(at(path)) << path;
-    EXPECT_EQ(stat_of(*at(path)).st_mode, S_IFDIR | 0755u);
+    EXPECT_EQ(stat_of(*at(path).tree, *at(path)).st_mode, S_IFDIR | 0755u);
     EXPECT_EQ(listed(path), "EIO") << path;
   }
   EXPECT_EQ(opened(kManifest), "EIO");
@@ -370,7 +370,8 @@ TEST_F(FileSystemTest, KeepsWhatIsOpenWhenTheStoreChanges) {
   fs_->publish(scan());
   EXPECT_FALSE(at("archives/a+b.tar"));
   ASSERT_TRUE(fs_->find(ino)) << "fstat on an open file";
-  EXPECT_EQ(stat_of(*fs_->find(ino)).st_size, static_cast<off_t>(whole.size()));
+  EXPECT_EQ(stat_of(*fs_->find(ino).tree, *fs_->find(ino)).st_size,
+            static_cast<off_t>(whole.size()));
   EXPECT_TRUE(read(*archive, whole.size()) == whole);
 
   archive.reset();

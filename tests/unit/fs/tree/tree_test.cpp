@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
@@ -9,6 +10,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -290,13 +292,37 @@ TEST_F(TreeTest, SurvivesIdentitiesThatHashAlike) {
   building.blob(models, "blob", 0);
   building.model_directory(models, "late", 0, "identity", true);
   building.model_directory(models, "early", 0, "identity");
-  building.model_file(models, "file", 0, NodeKind::archive, 1, "identity");
+  building.model_file(models, "file", 0, {NodeKind::archive, 1, nullptr}, "identity");
   const auto tree = std::move(building).finish();
   ASSERT_EQ(tree->node_count(), 6u);
   for (std::uint32_t i = 0; i < tree->node_count(); ++i) {
     EXPECT_EQ(tree->find(tree->node(i).ino), &tree->node(i)) << "two nodes with one number";
   }
   EXPECT_LT(at(*tree, {"models", "early"}).ino, at(*tree, {"models", "late"}).ino);
+}
+
+// Ten thousand models have texts that hardly anybody asks for.
+TEST_F(TreeTest, MakesATextAboutAModelWhenItIsFirstAskedForAndOnce) {
+  static std::atomic<int> made = 0;
+  made = 0;
+  TreeBuilder building = builder();
+  const auto models = building.group(TreeBuilder::kRoot, "texts");
+  const TextRecipe recipe = [](const Tree& tree, const Node& node) {
+    ++made;
+    return "about " + tree.model(node)->shown;
+  };
+  building.model_text(models, "a.txt", 0, recipe, "a");
+  building.model_text(models, "b.txt", 1, recipe, "b");
+  const auto tree = std::move(building).finish();
+  EXPECT_EQ(made, 0);
+  const Node& text = at(*tree, {"texts", "b.txt"});
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 4; ++thread)
+    threads.emplace_back([&] { EXPECT_EQ(tree->size_of(text), 9u); });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(tree->text(text), "about b:1");
+  EXPECT_EQ(text.recipe(*tree, text).generated(), "about b:1");
+  EXPECT_EQ(made, 1);
 }
 
 TEST_F(TreeTest, KeepsItsNamesAndItsCatalog) {

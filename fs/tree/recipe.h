@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+
+#include "store/layout/layout.h"
+
+namespace ollamafs {
+
+class Tree;
+struct Node;
+
+// How the content of a file of the view is put together: a pure function of the tree and the node,
+// called when the file is opened. Blobs that the layout names must be in the tree's catalog. Throws
+// std::bad_alloc.
+using Recipe = Layout (*)(const Tree& tree, const Node& node);
+
+// The text of a file that is made when it is first asked for, by stat(2) as well: its size is part
+// of what it shows. Also a pure function of the tree and the node.
+using TextRecipe = std::string (*)(const Tree& tree, const Node& node);
+
+}  // namespace ollamafs
