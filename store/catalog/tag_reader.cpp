@@ -97,7 +97,7 @@ TagResult TagReader::read(const Tag& tag) {
   TagResult result = read_link(tag, entry.fd.get());
   if (auto* file = std::get_if<TagFile>(&result)) {
     file->mtime = st.st_mtim.tv_sec;
-    if (const auto it = links_.find(tag.path); it != links_.end()) it->second.mtime = file->mtime;
+    if (KnownLink* const link = links_.find(tag.path)) link->mtime = file->mtime;
   }
   return result;
 }
@@ -113,10 +113,9 @@ bool TagReader::leads_to_directory(const std::string& path) const {
 // What has not changed since it was read, as far as it can be seen.
 std::optional<TagFile> TagReader::remembered(const Tag& tag) {
   if (!tag.unchanged) return std::nullopt;
-  if (const auto link = links_.find(tag.path); link != links_.end()) {
-    link->second.used = true;
-    auto file = remembered(link->second.digest);
-    if (file) file->mtime = link->second.mtime;
+  if (const KnownLink* const link = links_.use(tag.path).value) {
+    auto file = remembered(link->digest);
+    if (file) file->mtime = link->mtime;
     return file;
   }
   return watched_file(tag.path);
@@ -128,20 +127,19 @@ std::optional<TagFile> TagReader::remembered(const Digest& digest) {
 }
 
 std::optional<TagFile> TagReader::watched_file(const std::string& path) {
-  const auto it = known_.find(path);
-  if (it == known_.end() || !it->second.watched) return std::nullopt;
-  return use(it->second);
+  const Known* const known = known_.find(path);
+  if (!known || !known->watched) return std::nullopt;
+  return use(path);
 }
 
 // Notes whether a file that was read, and whose entry is this, changes only by its own name.
 bool TagReader::watch_from_now(const std::string& path, const TagResult& result,
                                const struct stat& entry) {
-  const auto it = known_.find(path);
-  if (it == known_.end()) return false;
-  Known& known = it->second;
-  const bool stands_in = known.identity != FileIdentity::of(entry);  // while another is written
-  return known.watched = std::holds_alternative<TagFile>(result) && known.settled && !stands_in &&
-                         is_alone(entry);
+  Known* const known = known_.find(path);
+  if (!known) return false;
+  const bool stands_in = known->identity != FileIdentity::of(entry);  // while another is written
+  return known->watched = std::holds_alternative<TagFile>(result) && known->settled && !stands_in &&
+                          is_alone(entry);
 }
 
 TagResult TagReader::read_link(const Tag& tag, int link_fd) {
@@ -162,7 +160,7 @@ TagResult TagReader::read_link(const Tag& tag, int link_fd) {
   if (ec) return TagFailure{{}, open_failure(ec)};
   const StoreDir::Opened own = store_.resolve(digest.blob_path(), ec);
   if (!ec && are_one_file(store_.calls(), reached.fd.get(), own.fd.get(), ec)) {
-    if (target->is_direct) links_[tag.path] = {digest, 0, true};
+    if (target->is_direct) links_.put(tag.path, {digest});
     return read_blob(digest);
   }
   judge(digest.blob_path(), ec);
@@ -203,24 +201,34 @@ void TagReader::begin() {
   has_pending_ = false;
   failures_ = {};
   bytes_ = 0;
-  for (auto& [path, known] : known_) known.used = false;
-  for (auto& [path, link] : links_) link.used = false;
+  known_.begin();
+  links_.begin();
 }
 
 void TagReader::end() {
-  std::erase_if(known_, [](const auto& entry) { return !entry.second.used; });
-  std::erase_if(links_, [](const auto& entry) { return !entry.second.used; });
+  known_.end();
+  links_.end();
 }
 
-const TagFile& TagReader::use(Known& known) {
-  if (!std::exchange(known.used, true)) bytes_ += known.identity.size;
-  if (bytes_ > limits_.manifest_bytes) {
-    throw std::length_error{
-        fmt::format("the manifests of {} have more than {} bytes, the most that those of a store "
-                    "may have",
-                    printable(store_.path().string()), limits_.manifest_bytes)};
-  }
-  return known.file;
+// Of a path that is known.
+const TagFile& TagReader::use(const std::string& path) {
+  const auto [known, is_first] = known_.use(path);
+  count_bytes(is_first ? known->identity.size : 0);
+  return known->file;
+}
+
+const TagFile& TagReader::put(const std::string& path, Known known) {
+  count_bytes(known.identity.size);
+  return known_.put(path, std::move(known)).file;
+}
+
+void TagReader::count_bytes(std::uint64_t more) {
+  bytes_ += more;
+  if (bytes_ <= limits_.manifest_bytes) return;
+  throw std::length_error{
+      fmt::format("the manifests of {} have more than {} bytes, the most that those of a store "
+                  "may have",
+                  printable(store_.path().string()), limits_.manifest_bytes)};
 }
 
 // The manifest in the file `path`, which must be that of the blob `digest` if there is one.
@@ -229,19 +237,16 @@ TagResult TagReader::read_manifest(const std::string& path, const Digest* digest
     return TagFailure{digest ? std::optional{*digest} : std::nullopt, std::move(reason),
                       digest && ec == std::errc::no_such_file_or_directory};
   };
-  const auto it = known_.find(path);
+  const Known* known = known_.find(path);
   // What this scan has read once it does not read twice.
-  const bool known = it != known_.end() && (it->second.settled || it->second.used);
+  if (known && !known->settled && !known_.is_used(path)) known = nullptr;
   std::error_code ec;
   const StoreDir::Opened file = store_.open_file(path, ec);
   FileContent content;
   if (!ec)
-    content =
-        read_file(store_, file, kMaxManifestBytes, known ? &it->second.identity : nullptr, ec);
+    content = read_file(store_, file, kMaxManifestBytes, known ? &known->identity : nullptr, ec);
   judge(path, ec);
-  if (!ec && known && it->second.identity == FileIdentity::of(content.st)) {
-    return use(it->second);
-  }
+  if (!ec && known && known->identity == FileIdentity::of(content.st)) return use(path);
   if (!ec) return parse(path, digest, std::move(content));
   if (digest)
     return failure(fmt::format("manifest blob {} {}", digest->blob_name(), open_failure(ec)), ec);
@@ -258,10 +263,8 @@ TagResult TagReader::parse(const std::string& path, const Digest* digest, FileCo
   TagFailure failure{digest ? std::optional{*digest} : std::nullopt, {}};
   try {
     if (!digest || Digest::of(content.bytes) == *digest) {
-      Known& known =
-          known_[path] = {identity, is_older(std::max(identity.mtime_ns, identity.ctime_ns), kTick),
-                          tag_file(std::move(content)), false};
-      return use(known);
+      const bool settled = is_older(std::max(identity.mtime_ns, identity.ctime_ns), kTick);
+      return put(path, {identity, settled, tag_file(std::move(content))});
     }
     failure.reason =
         fmt::format("manifest blob {} is damaged: its SHA-256 is another", digest->blob_name());
@@ -273,9 +276,9 @@ TagResult TagReader::parse(const std::string& path, const Digest* digest, FileCo
   // Blobs get their names when they are complete.
   if (digest || !patient_ || is_older(identity.mtime_ns, kPatience)) return failure;
   has_pending_ = true;
-  if (const auto it = known_.find(path); it != known_.end()) {
-    it->second.settled = false;
-    return use(it->second);
+  if (Known* const known = known_.find(path)) {
+    known->settled = false;
+    return use(path);
   }
   failure.pending = true;
   return failure;

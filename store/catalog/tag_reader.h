@@ -8,10 +8,10 @@
 #include <optional>
 #include <string>
 #include <system_error>
-#include <unordered_map>
 #include <variant>
 
 #include "store/base/file_identity.h"
+#include "store/base/swept_map.h"
 #include "store/catalog/tag_tree.h"
 #include "store/folder/read_file.h"
 #include "store/folder/store_dir.h"
@@ -107,7 +107,6 @@ class TagReader {
     FileIdentity identity;
     bool settled = false;  // its times tell it from what it is after another write
     TagFile file;
-    bool used = false;
     bool watched = false;  // it is that still, unless the store's memory says otherwise
   };
 
@@ -115,7 +114,6 @@ class TagReader {
   struct KnownLink {
     Digest digest;
     std::int64_t mtime = 0;  // seconds
-    bool used = false;
   };
 
   [[nodiscard]] std::optional<TagFile> remembered(const Tag& tag);
@@ -127,7 +125,9 @@ class TagReader {
   [[nodiscard]] TagResult read_manifest(const std::string& path, const Digest* digest);
   [[nodiscard]] TagResult parse(const std::string& path, const Digest* digest, FileContent content);
 
-  [[nodiscard]] const TagFile& use(Known& known);
+  [[nodiscard]] const TagFile& use(const std::string& path);
+  [[nodiscard]] const TagFile& put(const std::string& path, Known known);
+  void count_bytes(std::uint64_t more);
   void judge(const std::string& path, const std::error_code& ec);
 
   const StoreDir& store_;
@@ -137,8 +137,8 @@ class TagReader {
   std::uint64_t bytes_ = 0;  // of the files that were used since begin()
   bool has_pending_ = false;
   ReadFailures failures_;
-  std::unordered_map<std::string, Known> known_;      // by path below the store
-  std::unordered_map<std::string, KnownLink> links_;  // likewise
+  SweptMap<std::string, Known> known_;      // by path below the store
+  SweptMap<std::string, KnownLink> links_;  // likewise
 };
 
 }  // namespace ollamafs

@@ -1,9 +1,10 @@
 #pragma once
 
 #include <string>
-#include <unordered_map>
+#include <variant>
 #include <vector>
 
+#include "store/base/swept_map.h"
 #include "store/blobs/blob.h"
 #include "store/watch/store_watch.h"
 
@@ -55,23 +56,18 @@ class StoreMemory {
   struct Folder {
     int watch = StoreWatch::kNone;
     bool is_read = false;
-    bool used = false;
-    FolderEntries entries;
-  };
-  struct KnownBlob {
-    Blob blob;
-    bool used = false;
+    FolderEntries entries{};
   };
 
   void forget_below(const std::string& folder);
   void apply(const StoreChanges& changes);
 
   StoreWatch* watch_;
-  std::unordered_map<std::string, Folder> folders_;
+  SweptMap<std::string, Folder> folders_;
   int blobs_watch_ = StoreWatch::kNone;
   bool blobs_are_watched_ = false;  // since begin()
-  std::unordered_map<Digest, KnownBlob> blobs_;
-  std::unordered_map<Digest, bool> manifests_;  // whether it was asked for
+  SweptMap<Digest, Blob> blobs_;
+  SweptMap<Digest, std::monostate> manifests_;
 };
 
 }  // namespace ollamafs

@@ -77,23 +77,19 @@ void StoreWatch::cannot(const std::string& reason) {
 void StoreWatch::begin() {
   if (inotify_) failure_.reset();
   mounts_.begin();
-  for (auto& [id, watched] : watched_) watched.used = false;
+  watched_.begin();
 }
 
 void StoreWatch::end() {
-  std::erase_if(watched_, [this](const auto& entry) {
-    if (entry.second.used) return false;
-    ::inotify_rm_watch(inotify_.get(), entry.first);
-    return true;
-  });
+  watched_.end([this](int id) { ::inotify_rm_watch(inotify_.get(), id); });
   mounts_.end();
 }
 
-void StoreWatch::use(Watched& watched) {
-  if (std::exchange(watched.used, true)) return;
-  watched.names.clear();
-  watched.folders.clear();
-  watched.blobs = false;
+// What a directory is may be another thing in every reading.
+StoreWatch::Watched& StoreWatch::use(int watch) {
+  const auto [watched, is_first] = watched_.make(watch);
+  if (is_first) *watched = {};
+  return *watched;
 }
 
 int StoreWatch::watch(const char* path) {
@@ -104,7 +100,7 @@ int StoreWatch::watch(const char* path) {
     if (errno != ENOENT && errno != ENOTDIR && errno != EACCES) fail(printable(path), errno);
     return kNone;
   }
-  use(watched_[id]);
+  (void)use(id);
   return id;
 }
 
@@ -112,7 +108,7 @@ int StoreWatch::add(int directory, Kind kind, const std::string& folder) {
   if (is_remote(directory)) cannot("it is on a network file system");
   const int id = watch(("/proc/self/fd/" + std::to_string(directory)).c_str());
   if (id == kNone) return kNone;
-  Watched& watched = watched_[id];
+  Watched& watched = use(id);
   if (kind == Kind::manifests) {
     watched.folders.insert(folder);
   } else {
@@ -122,25 +118,23 @@ int StoreWatch::add(int directory, Kind kind, const std::string& folder) {
 }
 
 bool StoreWatch::keep(int watch, const std::string& folder) {
-  const auto it = watched_.find(watch);
-  if (it == watched_.end()) return false;
-  use(it->second);
-  it->second.folders.insert(folder);
+  if (!watched_.find(watch)) return false;
+  use(watch).folders.insert(folder);
   return true;
 }
 
 void StoreWatch::add_name(const std::filesystem::path& directory, const std::string& name) {
-  if (const int id = watch(directory.c_str()); id != kNone) watched_[id].names.insert(name);
+  if (const int id = watch(directory.c_str()); id != kNone) use(id).names.insert(name);
   mounts_.add(directory / name);
 }
 
 // What cannot be noted for want of memory may be anything.
 bool StoreWatch::matters(int watch, std::uint32_t mask, std::string_view name) try {
   if (mask & IN_Q_OVERFLOW) return changes_.everything = true;
-  const auto it = watched_.find(watch);
-  if (it == watched_.end()) return false;
-  const bool matters = note(it->second, mask, name);
-  if (mask & IN_IGNORED) watched_.erase(it);
+  const Watched* const watched = watched_.find(watch);
+  if (!watched) return false;
+  const bool matters = note(*watched, mask, name);
+  if (mask & IN_IGNORED) watched_.erase(watch);
   return matters;
 } catch (const std::bad_alloc&) {
   return changes_.everything = true;

@@ -6,8 +6,8 @@
 #include <set>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 
+#include "store/base/swept_map.h"
 #include "store/base/unique_fd.h"
 #include "store/model/digest.h"
 #include "store/watch/mount_watch.h"
@@ -76,12 +76,11 @@ class StoreWatch {
     std::set<std::string, std::less<>> names;
     std::set<std::string, std::less<>> folders;  // of manifests, that it is
     bool blobs = false;
-    bool used = false;
   };
 
   [[nodiscard]] bool wait_for(int descriptor, std::uint32_t events) noexcept;
   [[nodiscard]] int watch(const char* path);
-  static void use(Watched& watched);
+  Watched& use(int watch);
   [[nodiscard]] bool matters(int watch, std::uint32_t mask, std::string_view name);
   [[nodiscard]] bool note(const Watched& watched, std::uint32_t mask, std::string_view name);
   void fail(const std::string& what, int error);
@@ -90,8 +89,8 @@ class StoreWatch {
 
   UniqueFd inotify_;
   MountWatch mounts_;
-  UniqueFd events_;  // epoll(7) of both
-  std::unordered_map<int, Watched> watched_;
+  UniqueFd events_;                 // epoll(7) of both
+  SweptMap<int, Watched> watched_;  // by the number of the watch
   StoreChanges changes_;
   std::optional<std::string> failure_;
 };
