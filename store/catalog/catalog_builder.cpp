@@ -1,31 +1,29 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
-#include <optional>
 #include <unordered_map>
 #include <utility>
 
-#include "store/base/text.h"
 #include "store/catalog/catalog.h"
 #include "store/catalog/list_child.h"
 #include "store/catalog/shown_names.h"
+#include "store/catalog/tag_choice.h"
 #include "store/catalog/tag_reader.h"
-#include "store/catalog/tag_tree.h"
+#include "store/catalog/tags.h"
 #include "store/folder/read_file.h"
 
 namespace ollamafs {
 
-// Reads a store into a Catalog: the tags of both trees, what each leads to, every blob once.
+// Reads a store into a Catalog: a model for each tag that counts, and every blob once.
 class CatalogBuilder {
  public:
   CatalogBuilder(const StoreDir& store, TagReader& reader) : store_{store}, reader_{reader} {}
 
   std::shared_ptr<const Catalog> build() && {
     reader_.begin();
-    auto by_name = tags_by_name();
+    const TagsByName by_name = tags_by_name();
     out_->models_.reserve(by_name.size());
-    for (auto& [name, tags] : by_name) add_models(tags);
+    for (const auto& [name, tags] : by_name) add_models(tags);
     reader_.end();
     assign_shown_names(out_->models_, out_->problems_);
     std::ranges::sort(out_->models_, {}, &Model::view_name);
@@ -38,93 +36,30 @@ class CatalogBuilder {
   }
 
  private:
-  // What Ollama takes for one model. It prefers the v2 tag; several v1 tags are spellings of the
-  // public host.
-  struct Tags {
-    std::optional<Tag> v2;
-    std::vector<Tag> v1;
-  };
-
-  std::map<std::string, Tags> tags_by_name() {
-    std::map<std::string, Tags> by_name;
-    for (const TreeKind tree : {TreeKind::v1, TreeKind::v2}) {
-      refuse_unlistable(tree_folder(tree));
-      TagListing listing = list_tags(store_, tree, reader_.memory(), reader_.limits());
-      std::ranges::move(listing.problems, std::back_inserter(out_->problems_));
-      std::ranges::copy(listing.unread, std::back_inserter(out_->unread_));
-      if (tree == TreeKind::v2) v2_ = {std::move(listing.unlisted), std::move(listing.unread)};
-      for (Tag& tag : listing.tags) {
-        Tags& tags = by_name[tag.name.logical_name()];
-        if (tree == TreeKind::v1) {
-          tags.v1.push_back(std::move(tag));
-        } else {
-          add_v2(tags, std::move(tag));
-        }
-      }
+  [[nodiscard]] TagsByName tags_by_name() {
+    StoreTags tags = list_all_tags(store_, reader_.memory(), reader_.limits());
+    for (TagListing* tree : {&tags.v1, &tags.v2}) {
+      std::ranges::move(tree->problems, std::back_inserter(out_->problems_));
+      std::ranges::copy(tree->unread, std::back_inserter(out_->unread_));
     }
-    return by_name;
-  }
-
-  // Hosts can be spelled in several ways in the v2 tree; the folder that Ollama itself would write
-  // is the one that it reads.
-  void add_v2(Tags& tags, Tag tag) {
-    if (!tags.v2) {
-      tags.v2 = std::move(tag);
-      return;
-    }
-    if (tag.path == std::string{tree_folder(TreeKind::v2)} + "/" + tag.name.v2_path()) {
-      std::swap(*tags.v2, tag);
-    }
-    if (reader_.leads_to_directory(tags.v2->path)) {
-      std::swap(*tags.v2, tag);
-      problem(tag.path, kDirectoryForManifest);
-    } else {
-      problem(tag.path, fmt::format("is hidden by {}, which stands for the same name",
-                                    printable(tags.v2->path)));
-    }
-  }
-
-  // A store that cannot be listed is not an empty store. A tree may be missing, and it may be a
-  // link that is not followed or a file, which the listing complains of.
-  void refuse_unlistable(const std::string& folder) const {
-    std::error_code ec;
-    (void)store_.open_directory(folder, ec);
-    if (!ec || ec == std::errc::no_such_file_or_directory || ec == std::errc::not_a_directory ||
-        ec == std::errc::cross_device_link) {
-      return;
-    }
-    throw std::system_error{ec, (store_.path() / folder).string()};
+    v2_ = {std::move(tags.v2.unlisted), std::move(tags.v2.unread)};
+    return group_by_name(std::move(tags.v1.tags), std::move(tags.v2.tags), reader_,
+                         out_->problems_);
   }
 
   void problem(const std::string& path, std::string reason) {
     out_->problems_.push_back({path, std::move(reason)});
   }
 
-  void add_models(Tags& tags) {
+  void add_models(const NameTags& tags) {
     const auto of_disk = [this] { return reader_.failures().of_disk + of_children_.of_disk; };
     const auto before = of_disk();
-    add_chosen(tags);
+    for (ChosenTag& chosen : read_chosen(tags, reader_, out_->problems_)) {
+      add_model(*chosen.tag, std::move(chosen.result));
+    }
     if (of_disk() == before) return;
     if (tags.v2) out_->unread_.push_back(tags.v2->path);
     for (const Tag& tag : tags.v1) out_->unread_.push_back(tag.path);
-  }
-
-  void add_chosen(const Tags& tags) {
-    // The v1 tree is asked only where v2 has nothing, or nothing but a dangling symlink (§3.2).
-    if (tags.v2) {
-      TagResult result = reader_.read(*tags.v2);
-      const auto* failure = std::get_if<TagFailure>(&result);
-      const bool is_none = failure && (failure->missing || failure->directory);
-      if (!is_none || tags.v1.empty()) {
-        add_model(*tags.v2, std::move(result));
-        return;
-      }
-      problem(tags.v2->path, failure->directory
-                                 ? failure->reason
-                                 : fmt::format("is passed over for {}: {}", tags.v1.front().path,
-                                               failure->reason));
-    }
-    for (const Tag& tag : tags.v1) add_model(tag, reader_.read(tag));
   }
 
   void add_model(const Tag& tag, TagResult result) {

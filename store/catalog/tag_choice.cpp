@@ -35,7 +35,8 @@ TagsByName group_by_name(std::vector<Tag> v1, std::vector<Tag> v2, const TagRead
   TagsByName by_name;
   for (Tag& tag : v1) by_name[tag.name.logical_name()].v1.push_back(std::move(tag));
   for (Tag& tag : v2) {
-    add_v2(by_name[tag.name.logical_name()], std::move(tag), reader, problems);
+    NameTags& tags = by_name[tag.name.logical_name()];
+    add_v2(tags, std::move(tag), reader, problems);
   }
   return by_name;
 }
@@ -51,8 +52,8 @@ std::vector<ChosenTag> read_chosen(const NameTags& tags, TagReader& reader,
       chosen.push_back({&*tags.v2, std::move(result)});
       return chosen;
     }
-    problems.push_back(
-        {tags.v2->path, failure->directory ? failure->reason
+    problems.push_back({tags.v2->path, failure->directory
+                                           ? failure->reason
                                            : fmt::format("is passed over for {}: {}",
                                                          tags.v1.front().path, failure->reason)});
   }

@@ -22,8 +22,7 @@ bool may_be_directory(const FolderEntry& entry) noexcept {
   return entry.type == DT_DIR || entry.type == DT_LNK || entry.type == DT_UNKNOWN;
 }
 
-// The tag that GGUF conversion leaves in the v1 tree to keep the converted child from an older
-// server's garbage collector (ollama-store.md §3.2).
+// Its tag is the digest of the converted child's manifest (docs/store-format.md §3.2).
 bool is_shadow(const ModelName& name) {
   return name.is_public() && name.name_space() == ModelName::kDefaultNamespace &&
          name.model() == "llamacpp" && Digest::parse_hex(name.tag());
@@ -45,6 +44,7 @@ class Walk {
     (void)store_.resolve(root, ec);
     if (ec != std::errc::no_such_file_or_directory) descend(root, 0, true);
     std::ranges::sort(listing_.tags, {}, &Tag::path);
+    std::ranges::sort(listing_.shadows, {}, &Tag::path);
     return std::move(listing_);
   }
 
@@ -146,8 +146,9 @@ class Walk {
       problem(path, "is not a model: its name is outside Ollama's grammar");
     } else if (entry.type == DT_DIR) {
       problem(path, kDirectoryForManifest);
-    } else if (kind_ == TreeKind::v2 || !is_shadow(*name)) {
-      listing_.tags.push_back({kind_, path, *name, unchanged});
+    } else {
+      const bool is_model = kind_ == TreeKind::v2 || !is_shadow(*name);
+      (is_model ? listing_.tags : listing_.shadows).push_back({kind_, path, *name, unchanged});
     }
   }
 

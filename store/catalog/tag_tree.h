@@ -30,6 +30,9 @@ struct Tag {
 
 struct TagListing {
   std::vector<Tag> tags;  // sorted by path
+  // Those that GGUF conversion leaves in the v1 tree (docs/store-format.md §3.2). They keep blobs
+  // from an older server's garbage collector, and are no models.
+  std::vector<Tag> shadows;  // sorted by path
   std::vector<Problem> problems;
   std::vector<std::string> unlisted;  // folders that could not be listed, and may hold more tags
   std::vector<std::string> unread;    // those of them where the disk failed (is_disk_failure)
@@ -38,10 +41,9 @@ struct TagListing {
 // Walks one tree, exactly four levels deep as Ollama does, following symlinked directories under
 // the rules of `store`. Whatever cannot be a tag is a problem: files on the way, names outside
 // Ollama's grammar, directories that cannot be read. Temporary files of a running server are passed
-// over, and so are the shadow tags that GGUF conversion leaves behind. A tree that is not there has
-// no tags. Throws std::system_error if this process lacks descriptors or memory, std::length_error
-// if the tree has more entries than the limits allow.
-// With `memory`, folders that have not changed are not listed again.
+// over. A tree that is not there has no tags. Throws std::system_error if this process lacks
+// descriptors or memory, std::length_error if the tree has more entries than the limits allow. With
+// `memory`, folders that have not changed are not listed again.
 [[nodiscard]] TagListing list_tags(const StoreDir& store, TreeKind kind,
                                    StoreMemory* memory = nullptr, const StoreLimits& limits = {});
 
