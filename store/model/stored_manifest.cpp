@@ -77,6 +77,32 @@ class Collector {
   StoredManifest& out_;
 };
 
+// The names of all layers and their media types, but for those that every program knows, one after
+// the other.
+std::shared_ptr<const std::string> text_of(const std::vector<Layer>& layers) {
+  std::string text;
+  for (const Layer& layer : layers) {
+    text += layer.name;
+    if (layer_kind(layer.media_type) == LayerKind::unknown) text += layer.media_type;
+  }
+  text.shrink_to_fit();
+  return std::make_shared<const std::string>(std::move(text));
+}
+
+// `text` is text_of() from this layer on; what belongs to the layer is cut off.
+StoredLayer to_stored(const Layer& layer, std::optional<Digest> digest, std::string_view& text) {
+  const auto cut = [&](std::size_t size) {
+    const std::string_view piece = text.substr(0, size);
+    text.remove_prefix(size);
+    return piece;
+  };
+  StoredLayer stored{.digest = digest, .kind = layer_kind(layer.media_type), .size = layer.size};
+  stored.name = cut(layer.name.size());
+  stored.media_type = stored.kind == LayerKind::unknown ? cut(layer.media_type.size())
+                                                        : ollamafs::media_type(stored.kind);
+  return stored;
+}
+
 }  // namespace
 
 std::shared_ptr<const StoredManifest> StoredManifest::from(std::string bytes,
@@ -89,10 +115,14 @@ std::shared_ptr<const StoredManifest> StoredManifest::from(std::string bytes,
   Collector collector{*stored};
   if (!manifest.config.digest.empty())
     stored->config = collector.add("its config", manifest.config);
-  std::size_t number = 0;
+  stored->layers.reserve(manifest.layers.size());
+  stored->layer_text = text_of(manifest.layers);
+  std::string_view text = *stored->layer_text;
   for (const Layer& layer : manifest.layers) {
     stored->is_anchor |= is_manifest_type(layer.media_type);
-    collector.add(fmt::format("layer {} ({})", ++number, excerpt(layer.media_type)), layer);
+    const std::string what =
+        fmt::format("layer {} ({})", stored->layers.size() + 1, excerpt(layer.media_type));
+    stored->layers.push_back(to_stored(layer, collector.add(what, layer), text));
   }
   collector.finish();
   return stored;

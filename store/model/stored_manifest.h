@@ -6,9 +6,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "store/model/digest.h"
+#include "store/model/layer_kind.h"
 #include "store/model/manifest.h"
 
 namespace ollamafs {
@@ -21,6 +23,16 @@ struct BlobRef {
   auto operator<=>(const BlobRef&) const noexcept = default;
 };
 
+// A layer of a manifest, as the manifest says it. Models of one tensor per layer have thousands, so
+// that this has no text of its own: the views point into StoredManifest::layer_text.
+struct StoredLayer {
+  std::optional<Digest> digest;  // none: what stands there is no SHA-256 digest, which is a fault
+  LayerKind kind = LayerKind::unknown;
+  std::int64_t size = 0;          // bytes; one that is negative is a fault
+  std::string_view media_type{};  // of any kind
+  std::string_view name{};        // of a tensor or a file, in safetensors models; else empty
+};
+
 // A runnable manifest with its exact bytes, and what the store must hold for it. Immutable; all
 // tags that lead to one manifest blob share it.
 struct StoredManifest {
@@ -29,6 +41,8 @@ struct StoredManifest {
   std::string media_type;
   std::string runner;  // as in Manifest
   std::optional<Digest> config;
+  std::vector<StoredLayer> layers;                // in the manifest's order, all of them
+  std::shared_ptr<const std::string> layer_text;  // what their views point into; copies share it
   std::vector<BlobRef> blobs;       // config and layers, each digest once, sorted by digest
   bool is_anchor = false;           // layers are manifests: what 0.40 leaves in the v1 tree (§3.2)
   std::int64_t listed_size = 0;     // bytes; SIZE in `ollama list`: duplicates count twice (§6)

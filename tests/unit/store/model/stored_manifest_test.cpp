@@ -42,6 +42,23 @@ std::shared_ptr<const StoredManifest> stored(const ManifestSpec& spec) {
   return stored(spec.json());
 }
 
+// Its layers as lines.
+std::vector<std::string> layers(const StoredManifest& manifest) {
+  std::vector<std::string> lines;
+  for (const StoredLayer& layer : manifest.layers) {
+    lines.push_back(std::to_string(static_cast<int>(layer.kind)) + " " +
+                    std::string{layer.media_type} + " " +
+                    (layer.digest ? layer.digest->to_string() : "none") + " " +
+                    std::to_string(layer.size) + " " + std::string{layer.name});
+  }
+  return lines;
+}
+
+std::string line(LayerKind kind, const LayerSpec& layer) {
+  return std::to_string(static_cast<int>(kind)) + " " + layer.media_type + " " + layer.digest +
+         " " + std::to_string(layer.size) + " " + layer.name;
+}
+
 // A layer of made-up content.
 LayerSpec layer(std::string_view content, std::int64_t size) {
   return {kModelType, Digest::of(content).to_string(), size};
@@ -243,6 +260,62 @@ TEST(LostManifest, IsKnownByItsDigestAndFaults) {
   EXPECT_THAT(lost->faults, ElementsAre("it is gone", "so is its copy"));
   EXPECT_THAT(lost->blobs, IsEmpty());
   EXPECT_EQ(lost->listed_size, 0);
+}
+
+// ---- its layers ----
+
+TEST(StoredManifest, KeepsItsLayersInTheirOrder) {
+  const LayerSpec tensor{kTensorType, Digest::of("t").to_string(), 7, "model.norm.weight"};
+  const LayerSpec json{kJsonType, Digest::of("a").to_string(), 8, "config.json"};
+  const LayerSpec shard = layer("shard", 9);
+  const LayerSpec foreign{"application/vnd.other.thing", Digest::of("f").to_string(), 1,
+                          "x/\u00e9"};
+  const auto manifest = stored(model({tensor, json, shard, foreign, shard, tensor}));
+  LayerSpec read = foreign;
+  read.name = "x/\xC3\xA9";
+  EXPECT_THAT(layers(*manifest),
+              ElementsAre(line(LayerKind::tensor, tensor), line(LayerKind::json, json),
+                          line(LayerKind::model, shard), line(LayerKind::unknown, read),
+                          line(LayerKind::model, shard), line(LayerKind::tensor, tensor)));
+  EXPECT_THAT(manifest->blobs, SizeIs(4));
+}
+
+TEST(StoredManifest, KeepsLayersThatCannotBeRight) {
+  LayerSpec bad = layer("bad", 3);
+  bad.digest = "sha256:../../x";
+  LayerSpec negative = layer("negative", -5);
+  const auto manifest = stored(model({bad, negative}));
+  ASSERT_THAT(manifest->layers, SizeIs(2));
+  EXPECT_EQ(manifest->layers[0].digest, std::nullopt);
+  EXPECT_EQ(manifest->layers[0].size, 3);
+  EXPECT_EQ(manifest->layers[1].digest, Digest::of("negative"));
+  EXPECT_EQ(manifest->layers[1].size, -5);
+}
+
+TEST(StoredManifest, HasNoLayersIfItNamesNone) {
+  EXPECT_THAT(stored(R"({"layers":null})")->layers, IsEmpty());
+  EXPECT_THAT(StoredManifest::lost(Digest::of("x"), {})->layers, IsEmpty());
+}
+
+TEST(StoredManifest, HasTheTextOfItsLayersInACopyToo) {
+  StoredManifest copy;
+  {
+    const auto manifest =
+        stored(model({{"some/type", Digest::of("t").to_string(), 7, "a.weight"}}));
+    copy = *manifest;
+  }
+  ASSERT_THAT(copy.layers, SizeIs(1));
+  EXPECT_EQ(copy.layers[0].name, "a.weight");
+  EXPECT_EQ(copy.layers[0].media_type, "some/type");
+}
+
+// The text of the types that Ollama has is not kept with every layer.
+TEST(StoredManifest, KeepsNoMoreThanNamesOfLayersOfKnownTypes) {
+  const auto manifest = stored(model({{kTensorType, Digest::of("t").to_string(), 7, "a.weight"},
+                                      {kTensorType, Digest::of("u").to_string(), 7, "b.weight"}}));
+  EXPECT_EQ(*manifest->layer_text, "a.weightb.weight");
+  EXPECT_EQ(manifest->layers[0].media_type.data(), manifest->layers[1].media_type.data());
+  EXPECT_LE(sizeof(StoredLayer), 80U);
 }
 
 }  // namespace
