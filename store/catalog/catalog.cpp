@@ -65,9 +65,4 @@ const Model* Catalog::at_view_name(std::string_view view_name) const noexcept {
   return it == models_.end() || it->view_name != view_name ? nullptr : &*it;
 }
 
-const Model* Catalog::find(std::string_view shown) const noexcept {
-  const auto it = std::ranges::find(models_, shown, &Model::shown);
-  return it == models_.end() ? nullptr : &*it;
-}
-
 }  // namespace ollamafs

@@ -7,7 +7,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "store/blobs/blob.h"
@@ -92,9 +91,6 @@ class Catalog {
 
   // The model that the view shows under this name, or null.
   [[nodiscard]] const Model* at_view_name(std::string_view view_name) const noexcept;
-
-  // The model that `list` shows under this name, or null.
-  [[nodiscard]] const Model* find(std::string_view shown) const noexcept;
 
  private:
   friend class CatalogBuilder;

@@ -13,10 +13,6 @@ constexpr char lower(char c) noexcept {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
-bool equal_fold(std::string_view a, std::string_view b) noexcept {
-  return std::ranges::equal(a, b, {}, lower, lower);
-}
-
 constexpr bool is_word(char c) noexcept {
   return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z') || c == '_';
 }
@@ -124,6 +120,10 @@ bool ModelName::is_canonical() const noexcept {
   if (!is_public()) return true;
   return host_ == kPublicHost &&
          (namespace_ == kDefaultNamespace || !equal_fold(namespace_, kDefaultNamespace));
+}
+
+bool equal_fold(std::string_view a, std::string_view b) noexcept {
+  return std::ranges::equal(a, b, {}, lower, lower);
 }
 
 std::string view_name(std::string_view displayed) {

@@ -66,6 +66,10 @@ class ModelName {
   std::string host_, namespace_, model_, tag_;
 };
 
+// Whether two names, or parts of them, are one to Ollama, which folds the case of ASCII letters
+// (docs/store-format.md §2).
+[[nodiscard]] bool equal_fold(std::string_view a, std::string_view b) noexcept;
+
 // A displayed name (ModelName::display or full) as a path that every file system and every tool
 // takes (design §1): ':' before the tag becomes '+', ':' of a port becomes "%3A". Neither '+' nor
 // '%' is in Ollama's grammar, so a path component with '+' is a model and nothing else.

@@ -12,6 +12,7 @@
 #include "fs/serve/file_system.h"
 #include "fs/serve/live_view.h"
 #include "fs/views/views.h"
+#include "store/catalog/model_query.h"
 #include "tests/faults/faulty_memory.h"
 #include "tests/support/process.h"
 #include "tests/support/store_builder.h"
@@ -178,7 +179,8 @@ TEST_F(Memory, ThatRunsOutForTheLiveViewIsMadeUpFor) {
   fail_allocations_by(nullptr);
   EXPECT_GT(plan_.allocations_failed, 0u);
   store_.v1("late:a", store_.text_model(1, 100'000));
-  EXPECT_TRUE(eventually([&] { return view.current()->catalog().find("late:a") != nullptr; }));
+  EXPECT_TRUE(
+      eventually([&] { return find_model(view.current()->catalog(), "late:a") != nullptr; }));
 }
 
 }  // namespace

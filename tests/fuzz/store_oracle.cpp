@@ -8,6 +8,7 @@
 #include <string>
 #include <variant>
 
+#include "store/catalog/model_query.h"
 #include "store/layout/archive.h"
 #include "store/model/manifest.h"
 #include "tests/fuzz/check.h"
@@ -94,7 +95,7 @@ void check_models(const Catalog& catalog, const ScriptedStore& store) {
     OLLAMAFS_CHECK_FOR(!previous || previous->view_name < model.view_name, model.view_name);
     OLLAMAFS_CHECK_FOR(shown.insert(model.shown).second, model.shown);
     OLLAMAFS_CHECK_FOR(tags.insert(model.tag_path).second, model.tag_path);
-    OLLAMAFS_CHECK_FOR(catalog.find(model.shown) == &model, model.shown);
+    OLLAMAFS_CHECK_FOR(find_model(catalog, model.shown) == &model, model.shown);
     check_view_name(model.view_name);
     OLLAMAFS_CHECK(model.manifest);
     for (const std::string& fault : model.faults) {
@@ -150,7 +151,7 @@ bool is_hidden(const Catalog& catalog, const ModelName& name, bool is_v1) {
 void check_catalog(const Catalog& catalog, const ScriptedStore& store) {
   check_models(catalog, store);
   check_users(catalog);
-  OLLAMAFS_CHECK(catalog.find("no such name") == nullptr);
+  OLLAMAFS_CHECK(find_model(catalog, "no such name") == nullptr);
   OLLAMAFS_CHECK(std::ranges::is_sorted(catalog.problems(), {}, &Problem::path));
   for (const Problem& problem : catalog.problems()) {
     OLLAMAFS_CHECK_FOR(!problem.reason.empty() && is_one_printable_line(problem.reason),

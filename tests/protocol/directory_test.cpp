@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "store/catalog/model_query.h"
 #include "tests/protocol/fake_kernel.h"
 #include "tests/protocol/opened.h"
 #include "tests/protocol/served_store.h"
@@ -54,7 +55,7 @@ INSTANTIATE_TEST_SUITE_P(With, DirectoryTest, ::testing::Values(FUSE_READDIR, FU
 TEST_P(DirectoryTest, HasEveryEntryOnceHoweverSmallTheBuffer) {
   std::vector<std::string> expected{".", ".."};
   const auto tree = store.scan();
-  for (const BlobRef& blob : tree->catalog().find("bulk/tensors:latest")->manifest->blobs) {
+  for (const BlobRef& blob : find_model(tree->catalog(), "bulk/tensors:latest")->manifest->blobs) {
     expected.push_back(blob.digest.blob_name());
   }
   ASSERT_EQ(expected.size(), 65U);  // 60 tensors, config.json, license, the config, "." and ".."

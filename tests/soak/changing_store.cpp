@@ -9,6 +9,7 @@
 
 #include "store/blobs/blob_pool.h"
 #include "store/catalog/catalog.h"
+#include "store/catalog/model_query.h"
 #include "store/layout/archive.h"
 #include "store/layout/open_layout.h"
 
@@ -77,7 +78,7 @@ std::string ChangingStore::archive_now(std::size_t model) const {
   const auto catalog = Catalog::read(dir);
   BlobPool pool{dir, {}};
   std::vector<std::shared_ptr<const OpenBlob>> blobs;
-  const Model& found = *catalog->find(name_of(model));
+  const Model& found = *find_model(*catalog, name_of(model));
   std::error_code ec;
   for (const std::uint32_t blob : found.blobs)
     blobs.push_back(pool.open(catalog->blobs()[blob], ec));

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "fs/views/views.h"
+#include "store/catalog/model_query.h"
 #include "tests/support/process.h"
 #include "tests/support/read_back.h"
 #include "tests/support/store_builder.h"
@@ -104,7 +105,7 @@ class LiveViewTest : public ::testing::Test {
   // The version of a model that is shown.
   [[nodiscard]] std::string version(const std::string& name) const {
     const auto tree = view_->current();
-    const Model* const model = tree->catalog().find(name);
+    const Model* const model = find_model(tree->catalog(), name);
     return model ? model->manifest->digest.to_string() : "";
   }
   [[nodiscard]] std::vector<std::string> notes() {

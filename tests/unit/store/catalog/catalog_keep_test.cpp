@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "store/catalog/catalog.h"
+#include "store/catalog/model_query.h"
 #include "tests/support/sample_store.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
@@ -89,7 +90,7 @@ class CatalogKeepTest : public ::testing::Test {
     return names;
   }
   static const Model& model(const CatalogPtr& catalog, const std::string& name) {
-    const Model* found = catalog->find(name);
+    const Model* found = find_model(*catalog, name);
     if (!found) throw std::runtime_error{"no model " + name};
     return *found;
   }

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "store/base/text.h"
+#include "store/catalog/model_query.h"
 #include "tests/support/few_descriptors.h"
 #include "tests/support/sample_store.h"
 #include "tests/support/store_builder.h"
@@ -42,7 +43,7 @@ using CatalogPtr = std::shared_ptr<const Catalog>;
 
 // The model that is shown under this name.
 const Model& find(const Catalog& catalog, std::string_view shown) {
-  const Model* model = catalog.find(shown);
+  const Model* model = find_model(catalog, shown);
   if (!model) throw std::runtime_error{"no model " + std::string{shown}};
   return *model;
 }
@@ -79,7 +80,7 @@ TEST_F(CatalogTest, OfAnEmptyStoreIsEmpty) {
   EXPECT_THAT(catalog->models(), IsEmpty());
   EXPECT_THAT(catalog->blobs(), IsEmpty());
   EXPECT_THAT(catalog->problems(), IsEmpty());
-  EXPECT_EQ(catalog->find("llama3.2:3b"), nullptr);
+  EXPECT_EQ(find_model(*catalog, "llama3.2:3b"), nullptr);
   fs::remove(store_.root() / "blobs");
   EXPECT_THAT(read()->models(), IsEmpty());
 }
@@ -99,9 +100,9 @@ TEST_F(CatalogTest, HoldsTheModelsOfBothTreesInTheOrderOfTheirViewNames) {
   for (const Model& model : catalog->models()) {
     EXPECT_TRUE(model.whole()) << model.shown;
     EXPECT_EQ(model.view_name, view_name(model.shown));
-    EXPECT_EQ(catalog->find(model.shown), &model);
+    EXPECT_EQ(find_model(*catalog, model.shown), &model);
   }
-  EXPECT_EQ(catalog->find("alpha"), nullptr);
+  EXPECT_EQ(find_model(*catalog, "alpha"), nullptr);
   EXPECT_THAT(catalog->problems(), IsEmpty());
 }
 
@@ -411,7 +412,7 @@ TEST_F(CatalogTest, OfAHostileStoreStillHoldsTheOthers) {
 
   const auto catalog = read();
   for (const std::string& name : samples) {
-    const Model* model = catalog->find(name);
+    const Model* model = find_model(*catalog, name);
     ASSERT_NE(model, nullptr) << name;
     EXPECT_TRUE(model->whole()) << name;
   }

@@ -12,6 +12,7 @@
 
 #include "src/say/human.h"
 #include "store/catalog/catalog.h"
+#include "store/catalog/model_query.h"
 #include "store/model/manifest.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
@@ -78,7 +79,7 @@ TEST(ManifestList, TakesTheLastOfRepeatedKeys) {
 
 // The model that is shown under this name.
 const Model& find(const Catalog& catalog, std::string_view shown) {
-  const Model* model = catalog.find(shown);
+  const Model* model = find_model(catalog, shown);
   if (!model) throw std::runtime_error{"no model " + std::string{shown}};
   return *model;
 }

@@ -14,6 +14,7 @@
 #include "src/say/human.h"
 #include "store/catalog/catalog.h"
 #include "store/catalog/model_config.h"
+#include "store/catalog/model_query.h"
 #include "tests/support/real_store.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
@@ -117,7 +118,7 @@ TEST_F(RealStores, ShareTheirWeightsOverDerivedModels) {
 TEST_F(RealStores, KeepTheirPortsInThePortablePath) {
   unpack_v2();
   const auto catalog = read();
-  const Model* model = catalog->find("localhost:5000/team/tiny:q4");
+  const Model* model = find_model(*catalog, "localhost:5000/team/tiny:q4");
   ASSERT_NE(model, nullptr);
   EXPECT_EQ(model->tag_path, "manifests-v2/localhost%3A5000/team/tiny/q4");
   EXPECT_EQ(model->name.v1_path(), "localhost:5000/team/tiny/q4");

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "store/catalog/model_query.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
 
@@ -161,7 +162,7 @@ TEST(ShownNames, CountTheEscapedColons) {
 
 // The model that is shown under this name.
 const Model& find(const Catalog& catalog, std::string_view shown) {
-  const Model* found = catalog.find(shown);
+  const Model* found = find_model(catalog, shown);
   if (!found) throw std::runtime_error{"no model " + std::string{shown}};
   return *found;
 }

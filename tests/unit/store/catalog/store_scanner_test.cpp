@@ -14,6 +14,7 @@
 #include <system_error>
 #include <vector>
 
+#include "store/catalog/model_query.h"
 #include "tests/support/inotify_watches.h"
 #include "tests/support/process.h"
 #include "tests/support/store_builder.h"
@@ -314,7 +315,7 @@ TEST_F(StoreScannerTest, KeepsTheVersionOfAManifestThatIsBeingWritten) {
   }
   write_file(tag, json);
   const auto now = scanner.scan();
-  EXPECT_EQ(now->find("one:t")->manifest->bytes, json);
+  EXPECT_EQ(find_model(*now, "one:t")->manifest->bytes, json);
   EXPECT_FALSE(scanner.is_unsettled());
 }
 

@@ -17,6 +17,7 @@
 #include <variant>
 #include <vector>
 
+#include "store/catalog/model_query.h"
 #include "store/layout/tar_header.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
@@ -35,7 +36,7 @@ struct Store {
       : dir{root, OutsideLinks::refuse}, catalog{Catalog::read(dir)} {}
 
   [[nodiscard]] const Model& model(const std::string& shown) const {
-    const Model* model = catalog->find(shown);
+    const Model* model = find_model(*catalog, shown);
     if (!model || !model->whole()) throw std::runtime_error{shown + " is not a whole model"};
     return *model;
   }

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "store/catalog/catalog.h"
+#include "store/catalog/model_query.h"
 #include "store/catalog/store_scanner.h"
 #include "tests/support/faulty_calls.h"
 #include "tests/support/store_builder.h"
@@ -72,10 +73,10 @@ TEST_F(Remembering, LooksOnlyAtWhatChanged) {
   EXPECT_LT(nothing, 50u);
   store_.v1("new:a", store_.text_model(1, 100));
   EXPECT_LT(calls_of_a_scan(scanner), nothing + 450);  // the folder that holds the other 200, too
-  EXPECT_NE(last_->find("new:a"), nullptr);
+  EXPECT_NE(find_model(*last_, "new:a"), nullptr);
   store_.v1("m1:b", store_.text_model(1, 100));
   EXPECT_LT(calls_of_a_scan(scanner), nothing + 60);
-  EXPECT_NE(last_->find("m1:b"), nullptr);
+  EXPECT_NE(find_model(*last_, "m1:b"), nullptr);
 }
 
 // By another name, or where a symlink leads.
@@ -92,8 +93,8 @@ TEST_F(Remembering, LooksAgainAtWhatMayChangeUnseen) {
   const std::string json = store_.text_model(4, 100).json();
   for (const fs::path& path : {temp_ / "other", store_.root() / "target"}) write_file(path, json);
   const auto now = scanner.scan();
-  EXPECT_EQ(now->find("m1:a")->manifest->bytes, json);
-  EXPECT_EQ(now->find("m2:a")->manifest->bytes, json);
+  EXPECT_EQ(find_model(*now, "m1:a")->manifest->bytes, json);
+  EXPECT_EQ(find_model(*now, "m2:a")->manifest->bytes, json);
 }
 
 // A directory of blobs that is one of manifests too.
@@ -102,9 +103,9 @@ TEST_F(Remembering, SeesBlobsWhereATagsFolderLeadsToThem) {
                                store_.root() / "manifests/registry.ollama.ai/library/odd");
   StoreScanner scanner{dir_, true};
   (void)scanner.scan();
-  ASSERT_TRUE(scanner.scan()->find("m1:a")->whole());
+  ASSERT_TRUE(find_model(*scanner.scan(), "m1:a")->whole());
   fs::remove(store_.blob_path(*Digest::parse(store_.text_model(1, 100).layers[0].digest)));
-  EXPECT_FALSE(scanner.scan()->find("m1:a")->whole());
+  EXPECT_FALSE(find_model(*scanner.scan(), "m1:a")->whole());
 }
 
 TEST_F(Remembering, FollowsALinkThatLeadsThroughOthers) {
@@ -115,9 +116,9 @@ TEST_F(Remembering, FollowsALinkThatLeadsThroughOthers) {
   fs::create_symlink("../../../../side" / blob, tag);
   usleep(kLongAgo);
   StoreScanner scanner{dir_, true};
-  ASSERT_TRUE(scanner.scan()->find("n1:a")->whole());
+  ASSERT_TRUE(find_model(*scanner.scan(), "n1:a")->whole());
   fs::remove(store_.root() / "side");
-  EXPECT_FALSE(scanner.scan()->find("n1:a")->whole());
+  EXPECT_FALSE(find_model(*scanner.scan(), "n1:a")->whole());
 }
 
 TEST_F(Remembering, LooksAtEverythingIfChangesCannotBeSeen) {
@@ -134,7 +135,7 @@ TEST_F(Remembering, LooksAtEverythingAgainAfterAFailure) {
   EXPECT_THROW((void)scanner.scan(), std::system_error);
   plan_.fail(call::kAll, EIO, ~std::uint64_t{0});
   EXPECT_GT(calls_of_a_scan(scanner), first / 2);
-  EXPECT_NE(last_->find("new:a"), nullptr);
+  EXPECT_NE(find_model(*last_, "new:a"), nullptr);
 }
 
 // ---- that it is right ----
