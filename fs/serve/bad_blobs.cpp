@@ -35,7 +35,7 @@ bool BadBlobs::has_fault(const Model& model) const noexcept {
 }
 
 std::optional<std::string> BadBlobs::fault_of(const Model& model) const {
-  if (!model.whole()) return model.faults.front();
+  if (!model.whole()) return model.faults.front().text;
   const std::scoped_lock lock{mutex_};
   if (faults_.empty()) return std::nullopt;
   for (const BlobRef& ref : model.manifest->blobs) {

@@ -78,7 +78,7 @@ void print_faults(const Catalog& catalog) {
     fmt::print("{}", heading);
     heading = "";
     for (std::size_t i = 0; i < std::min(most, model.faults.size()); ++i) {
-      fmt::print("  {}: {}\n", model.shown, model.faults[i]);
+      fmt::print("  {}: {}\n", model.shown, model.faults[i].text);
     }
     if (model.faults.size() > most) {
       fmt::print("  {}: and {} more\n", model.shown, model.faults.size() - most);
@@ -90,7 +90,7 @@ void print_problems(const Catalog& catalog) {
   if (catalog.problems().empty()) return;
   fmt::print("\nFound in the store:\n");
   for (const Problem& problem : catalog.problems()) {
-    fmt::print("  {} {}\n", printable(problem.path), problem.reason);
+    fmt::print("  {} {}\n", printable(problem.path), problem.text);
   }
 }
 
@@ -106,6 +106,12 @@ void print_text(const std::vector<Listed>& listed, const Catalog& catalog) {
 
 // ---- for machines ----
 
+std::vector<std::string> texts_of(const Faults& faults) {
+  std::vector<std::string> texts;
+  for (const Fault& fault : faults) texts.push_back(fault.text);
+  return texts;
+}
+
 nlohmann::ordered_json json_of(const Listed& entry) {
   const Model& model = *entry.model;
   nlohmann::ordered_json json = {
@@ -115,7 +121,7 @@ nlohmann::ordered_json json_of(const Listed& entry) {
       {"size", model.manifest->listed_size},
       {"modified", utc_time(model.mtime)},
       {"state", model.whole() ? "whole" : "broken"},
-      {"faults", model.faults},
+      {"faults", texts_of(model.faults)},
       {"view_name", model.view_name},
   };
   if (!entry.remote_model.empty()) json["remote_model"] = entry.remote_model;
@@ -127,7 +133,7 @@ void print_json(const std::vector<Listed>& listed, const StoreDir& store, const 
   for (const Listed& entry : listed) models.push_back(json_of(entry));
   auto problems = nlohmann::ordered_json::array();
   for (const Problem& problem : catalog.problems()) {
-    problems.push_back({{"path", problem.path}, {"reason", problem.reason}});
+    problems.push_back({{"path", problem.path}, {"reason", problem.text}});
   }
   const nlohmann::ordered_json json = {
       {"store", store.path().string()}, {"models", models}, {"problems", problems}};

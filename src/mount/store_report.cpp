@@ -20,9 +20,9 @@ Wrongs wrongs_of(const Catalog& catalog) {
   Wrongs wrongs;
   for (const Model& model : catalog.models()) {
     if (!model.whole())
-      wrongs.emplace(model.shown, fmt::format("is broken: {}", model.faults.front()));
+      wrongs.emplace(model.shown, fmt::format("is broken: {}", model.faults.front().text));
   }
-  for (const Problem& problem : catalog.problems()) wrongs.emplace(problem.path, problem.reason);
+  for (const Problem& problem : catalog.problems()) wrongs.emplace(problem.path, problem.text);
   return wrongs;
 }
 

@@ -30,7 +30,7 @@ struct Model {
   uid_t uid = 0;                                     // owner of the manifest's file
   gid_t gid = 0;
   std::vector<std::uint32_t> blobs{};  // indexes into Catalog::blobs, in the order of their digests
-  std::vector<std::string> faults{};   // printable sentences; empty: the model is whole
+  Faults faults{};                     // empty: the model is whole
 
   [[nodiscard]] bool whole() const noexcept { return faults.empty(); }
 

@@ -47,10 +47,6 @@ class CatalogBuilder {
                          out_->problems_);
   }
 
-  void problem(const std::string& path, std::string reason) {
-    out_->problems_.push_back({path, std::move(reason)});
-  }
-
   void add_models(const NameTags& tags) {
     const auto of_disk = [this] { return reader_.failures().of_disk + of_children_.of_disk; };
     const auto before = of_disk();
@@ -68,10 +64,11 @@ class CatalogBuilder {
     if (auto* failure = std::get_if<TagFailure>(&result)) {
       if (failure->pending) return;
       if (!failure->blob) {
-        problem(tag.path, std::move(failure->reason));
+        out_->problems_.push_back({failure->kind, {}, tag.path, std::move(failure->text)});
         return;
       }
-      model.manifest = StoredManifest::lost(*failure->blob, {std::move(failure->reason)});
+      model.manifest = StoredManifest::lost(
+          *failure->blob, {{failure->kind, failure->blob, std::move(failure->text)}});
     } else {
       auto& file = std::get<TagFile>(result);
       model.mtime = file.mtime;
@@ -84,14 +81,18 @@ class CatalogBuilder {
     }
     resolve_blobs(model);
     if (is_in_doubt) {
-      model.faults.emplace_back(
-          "its list may mean another manifest, of which something cannot be read");
+      model.faults.push_back(
+          {ProblemKind::in_doubt,
+           {},
+           "its list may mean another manifest, of which something cannot be read"});
     }
     // Its ID may be another than that of the v2 entry (§3.2).
     if (tag.tree == TreeKind::v1 && may_be_in_v2(model, v2_.unlisted)) {
       if (may_be_in_v2(model, v2_.unread)) out_->unread_.push_back(tag.path);
-      model.faults.emplace_back(
-          "its entry in manifests-v2 may be in a folder that cannot be listed");
+      model.faults.push_back(
+          {ProblemKind::in_doubt,
+           {},
+           "its entry in manifests-v2 may be in a folder that cannot be listed"});
     }
     out_->models_.push_back(std::move(model));
   }
@@ -149,10 +150,12 @@ class CatalogBuilder {
       const Blob& blob = out_->blobs_[model.blobs.back()];
       if (!blob.good()) {
         model.faults.push_back(
-            fmt::format("blob {} {}", ref.digest.blob_name(), open_failure(blob.error)));
+            {problem_kind(blob.error), ref.digest,
+             fmt::format("blob {} {}", ref.digest.blob_name(), open_failure(blob.error))});
       } else if (blob.identity.size != ref.size) {
-        model.faults.push_back(fmt::format("blob {} has {} bytes, its manifest says {}",
-                                           ref.digest.blob_name(), blob.identity.size, ref.size));
+        model.faults.push_back({ProblemKind::wrong_size, ref.digest,
+                                fmt::format("blob {} has {} bytes, its manifest says {}",
+                                            ref.digest.blob_name(), blob.identity.size, ref.size)});
       }
     }
   }
@@ -192,11 +195,13 @@ class CatalogBuilder {
       if (blob.outside) followed_link(blob.digest.blob_path());
     }
     if (followed_links_ == 0) return;
-    problem(first_followed_,
-            followed_links_ == 1
-                ? "leads out of the store; it is followed"
-                : fmt::format("and {} more lead out of the store; they are followed",
-                              followed_links_ - 1));
+    out_->problems_.push_back(
+        {ProblemKind::followed,
+         {},
+         first_followed_,
+         followed_links_ == 1 ? "leads out of the store; it is followed"
+                              : fmt::format("and {} more lead out of the store; they are followed",
+                                            followed_links_ - 1)});
   }
 
   const StoreDir& store_;

@@ -32,30 +32,34 @@ ManifestPtr runnable(const AnyManifest& manifest, const std::string& bytes) {
 }
 
 // Null if the child is not here. `faults` gets why, unless it was never pulled.
-ManifestPtr child_of(const ListEntry& entry, TagReader& reader,
-                     std::vector<std::string>& faults) try {
+ManifestPtr child_of(const ListEntry& entry, TagReader& reader, Faults& faults) try {
   if (!entry.inline_json.empty()) {
     if (auto child = runnable(parse_manifest(entry.inline_json), entry.inline_json)) return child;
-    faults.push_back("its list has a list in it");
+    faults.push_back({ProblemKind::bad_manifest, {}, "its list has a list in it"});
     return nullptr;
   }
   const auto digest = Digest::parse(entry.digest);
   if (!digest) {
-    faults.push_back(fmt::format("its list names no blob: \"{}\" is not a SHA-256 digest",
-                                 printable(entry.digest.substr(0, 96))));
+    faults.push_back({ProblemKind::bad_digest,
+                      {},
+                      fmt::format("its list names no blob: \"{}\" is not a SHA-256 digest",
+                                  printable(entry.digest.substr(0, 96)))});
     return nullptr;
   }
   TagResult result = reader.read_blob(*digest);
   if (auto* failure = std::get_if<TagFailure>(&result)) {
-    if (!failure->missing) faults.push_back(std::move(failure->reason));
+    if (!failure->is_missing()) faults.push_back({failure->kind, digest, std::move(failure->text)});
     return nullptr;
   }
   auto& content = std::get<TagFile>(result).content;
   if (auto* manifest = std::get_if<ManifestPtr>(&content)) return std::move(*manifest);
-  faults.push_back(fmt::format("its list has a list in it, blob {}", digest->blob_name()));
+  faults.push_back({ProblemKind::bad_manifest, digest,
+                    fmt::format("its list has a list in it, blob {}", digest->blob_name())});
   return nullptr;
 } catch (const ManifestError& error) {
-  faults.push_back(fmt::format("its list has a manifest in it that {}", error.what()));
+  faults.push_back({ProblemKind::bad_manifest,
+                    {},
+                    fmt::format("its list has a manifest in it that {}", error.what())});
   return nullptr;
 }
 
@@ -64,7 +68,7 @@ ManifestPtr child_of(const ListEntry& entry, TagReader& reader,
 ManifestPtr choose_child(const StoredList& stored, TagReader& reader,
                          const std::function<bool(const StoredManifest&)>& is_complete) {
   std::vector<Child> children;
-  std::vector<std::string> faults;
+  Faults faults;
   for (const ListEntry& entry : stored.list.entries) {
     if (ManifestPtr child = child_of(entry, reader, faults)) {
       const std::size_t rank = runner_rank(entry.runner.empty() ? child->runner : entry.runner);
@@ -77,8 +81,9 @@ ManifestPtr choose_child(const StoredList& stored, TagReader& reader,
   }
   if (!children.empty()) return children.front().manifest;
   if (faults.empty()) {
-    faults.push_back(fmt::format("none of the {} manifests of its list is in the store",
-                                 stored.list.entries.size()));
+    faults.push_back({ProblemKind::no_child, stored.digest,
+                      fmt::format("none of the {} manifests of its list is in the store",
+                                  stored.list.entries.size())});
   }
   return StoredManifest::lost(stored.digest, std::move(faults));
 }

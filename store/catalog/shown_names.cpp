@@ -40,7 +40,9 @@ void assign_shown_names(std::vector<Model>& models, std::vector<Problem>& proble
     if (model.shown == previous) {
       model.shown = model.name.full();
       problems.push_back(
-          {model.tag_path,
+          {ProblemKind::renamed,
+           {},
+           model.tag_path,
            fmt::format("is shown as {}: another spelling has the name {}", model.shown, previous)});
     } else {
       previous = model.shown;
@@ -49,9 +51,11 @@ void assign_shown_names(std::vector<Model>& models, std::vector<Problem>& proble
   }
   std::erase_if(models, [&](const Model& model) {
     if (fits_in_names(model.view_name)) return false;
-    problems.push_back(
-        {model.tag_path, fmt::format("cannot be shown: a part of its name has more than {} bytes",
-                                     NAME_MAX - kSuffix)});
+    problems.push_back({ProblemKind::unshowable,
+                        {},
+                        model.tag_path,
+                        fmt::format("cannot be shown: a part of its name has more than {} bytes",
+                                    NAME_MAX - kSuffix)});
     return true;
   });
 }

@@ -21,10 +21,13 @@ void add_v2(NameTags& tags, Tag tag, const TagReader& reader, std::vector<Proble
   }
   if (reader.leads_to_directory(tags.v2->path)) {
     std::swap(*tags.v2, tag);
-    problems.push_back({tag.path, kDirectoryForManifest});
+    problems.push_back({ProblemKind::directory, {}, tag.path, kDirectoryForManifest});
   } else {
-    problems.push_back({tag.path, fmt::format("is hidden by {}, which stands for the same name",
-                                              printable(tags.v2->path))});
+    problems.push_back(
+        {ProblemKind::hidden,
+         {},
+         tag.path,
+         fmt::format("is hidden by {}, which stands for the same name", printable(tags.v2->path))});
   }
 }
 
@@ -47,15 +50,16 @@ std::vector<ChosenTag> read_chosen(const NameTags& tags, TagReader& reader,
   if (tags.v2) {
     TagResult result = reader.read(*tags.v2);
     const auto* failure = std::get_if<TagFailure>(&result);
-    const bool is_none = failure && (failure->missing || failure->directory);
+    const bool is_none = failure && (failure->is_missing() || failure->is_directory());
     if (!is_none || tags.v1.empty()) {
       chosen.push_back({&*tags.v2, std::move(result)});
       return chosen;
     }
-    problems.push_back({tags.v2->path, failure->directory
-                                           ? failure->reason
-                                           : fmt::format("is passed over for {}: {}",
-                                                         tags.v1.front().path, failure->reason)});
+    problems.push_back(failure->is_directory()
+                           ? Problem{failure->kind, {}, tags.v2->path, failure->text}
+                           : Problem{ProblemKind::passed_over, failure->blob, tags.v2->path,
+                                     fmt::format("is passed over for {}: {}", tags.v1.front().path,
+                                                 failure->text)});
   }
   for (const Tag& tag : tags.v1) chosen.push_back({&tag, reader.read(tag)});
   return chosen;

@@ -63,6 +63,11 @@ bool is_older(std::int64_t time_ns, std::chrono::milliseconds age) noexcept {
   return since < 0 || since > std::chrono::nanoseconds{age}.count();
 }
 
+// A tag that cannot be had.
+TagFailure unreadable(const std::error_code& ec) {
+  return {problem_kind(ec), {}, open_failure(ec)};
+}
+
 bool are_one_file(const FileCalls& calls, int a, int b, std::error_code& ec) noexcept {
   struct stat st_a {
   }, st_b{};
@@ -82,12 +87,10 @@ TagResult TagReader::read(const Tag& tag) {
   struct stat st {};
   if (!ec && store_.calls().fstat(entry.fd.get(), st) != 0) ec = {errno, std::generic_category()};
   judge(tag.path, ec);
-  if (ec) return TagFailure{{}, open_failure(ec)};
+  if (ec) return unreadable(ec);
 
   if (S_ISDIR(st.st_mode) || (S_ISLNK(st.st_mode) && leads_to_directory(tag.path))) {
-    TagFailure failure{{}, kDirectoryForManifest};
-    failure.directory = true;
-    return failure;
+    return TagFailure{ProblemKind::directory, {}, kDirectoryForManifest};
   }
   if (!S_ISLNK(st.st_mode)) {
     TagResult result = read_plain(tag);
@@ -146,26 +149,29 @@ TagResult TagReader::read_link(const Tag& tag, int link_fd) {
   std::error_code ec;
   const auto target = blob_behind(store_.calls(), link_fd, ec);
   judge(tag.path, ec);
-  if (ec) return TagFailure{{}, open_failure(ec)};
+  if (ec) return unreadable(ec);
   if (!target) {
     if (tag.tree == TreeKind::v1) return read_plain(tag);
-    return TagFailure{{}, "is a symlink to something that is not a manifest blob"};
+    return TagFailure{
+        ProblemKind::foreign_link, {}, "is a symlink to something that is not a manifest blob"};
   }
   const Digest& digest = target->digest;
   const StoreDir::Opened reached = store_.resolve(tag.path, ec);
   judge(tag.path, ec);
   if (ec == std::errc::no_such_file_or_directory) {
-    return TagFailure{digest, fmt::format("manifest blob {} is missing", digest.blob_name()), true};
+    return TagFailure{ProblemKind::missing, digest,
+                      fmt::format("manifest blob {} is missing", digest.blob_name())};
   }
-  if (ec) return TagFailure{{}, open_failure(ec)};
+  if (ec) return unreadable(ec);
   const StoreDir::Opened own = store_.resolve(digest.blob_path(), ec);
   if (!ec && are_one_file(store_.calls(), reached.fd.get(), own.fd.get(), ec)) {
     if (target->is_direct) links_.put(tag.path, {digest});
     return read_blob(digest);
   }
   judge(digest.blob_path(), ec);
-  if (ec && ec != std::errc::no_such_file_or_directory) return TagFailure{{}, open_failure(ec)};
-  return TagFailure{{}, "is a symlink to a blob that is not this store's"};
+  if (ec && ec != std::errc::no_such_file_or_directory) return unreadable(ec);
+  return TagFailure{
+      ProblemKind::foreign_link, {}, "is a symlink to a blob that is not this store's"};
 }
 
 TagResult TagReader::read_plain(const Tag& tag) {
@@ -233,10 +239,6 @@ void TagReader::count_bytes(std::uint64_t more) {
 
 // The manifest in the file `path`, which must be that of the blob `digest` if there is one.
 TagResult TagReader::read_manifest(const std::string& path, const Digest* digest) {
-  const auto failure = [&](std::string reason, const std::error_code& ec) {
-    return TagFailure{digest ? std::optional{*digest} : std::nullopt, std::move(reason),
-                      digest && ec == std::errc::no_such_file_or_directory};
-  };
   const Known* known = known_.find(path);
   // What this scan has read once it does not read twice.
   if (known && !known->settled && !known_.is_used(path)) known = nullptr;
@@ -248,30 +250,32 @@ TagResult TagReader::read_manifest(const std::string& path, const Digest* digest
   judge(path, ec);
   if (!ec && known && known->identity == FileIdentity::of(content.st)) return use(path);
   if (!ec) return parse(path, digest, std::move(content));
-  if (digest)
-    return failure(fmt::format("manifest blob {} {}", digest->blob_name(), open_failure(ec)), ec);
-  if (ec == std::errc::file_too_large) {
-    return failure(fmt::format("is larger than {} bytes, the most that a manifest may have",
-                               kMaxManifestBytes),
-                   ec);
+  if (digest) {
+    return TagFailure{problem_kind(ec), *digest,
+                      fmt::format("manifest blob {} {}", digest->blob_name(), open_failure(ec))};
   }
-  return failure(open_failure(ec), ec);
+  if (ec != std::errc::file_too_large) return unreadable(ec);
+  return TagFailure{
+      ProblemKind::bad_manifest,
+      {},
+      fmt::format("is larger than {} bytes, the most that a manifest may have", kMaxManifestBytes)};
 }
 
 TagResult TagReader::parse(const std::string& path, const Digest* digest, FileContent content) {
   const FileIdentity identity = FileIdentity::of(content.st);
-  TagFailure failure{digest ? std::optional{*digest} : std::nullopt, {}};
+  TagFailure failure{ProblemKind::bad_manifest, digest ? std::optional{*digest} : std::nullopt, {}};
   try {
     if (!digest || Digest::of(content.bytes) == *digest) {
       const bool settled = is_older(std::max(identity.mtime_ns, identity.ctime_ns), kTick);
       return put(path, {identity, settled, tag_file(std::move(content))});
     }
-    failure.reason =
+    failure.kind = ProblemKind::damaged;
+    failure.text =
         fmt::format("manifest blob {} is damaged: its SHA-256 is another", digest->blob_name());
   } catch (const ManifestError& error) {
-    failure.reason = digest ? fmt::format("manifest blob {} is no manifest: it {}",
-                                          digest->blob_name(), error.what())
-                            : fmt::format("is not a manifest: it {}", error.what());
+    failure.text = digest ? fmt::format("manifest blob {} is no manifest: it {}",
+                                        digest->blob_name(), error.what())
+                          : fmt::format("is not a manifest: it {}", error.what());
   }
   // Blobs get their names when they are complete.
   if (digest || !patient_ || is_older(identity.mtime_ns, kPatience)) return failure;

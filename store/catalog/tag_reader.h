@@ -15,6 +15,7 @@
 #include "store/catalog/tag_tree.h"
 #include "store/folder/read_file.h"
 #include "store/folder/store_dir.h"
+#include "store/model/problem.h"
 #include "store/model/stored_manifest.h"
 
 namespace ollamafs {
@@ -37,14 +38,19 @@ struct TagFile {
 
 // Why a tag has no content.
 struct TagFailure {
+  ProblemKind kind;
   // The manifest blob that the tag leads to and that is missing or may not be believed. Then there
-  // is a model, a broken one, and `reason` is its fault, a sentence. Without it nothing says that
-  // there is a model, and `reason` goes on from the tag's path.
+  // is a model, a broken one, and `text` is its fault, a sentence. Without it nothing says that
+  // there is a model, and `text` goes on from the tag's path.
   std::optional<Digest> blob;
-  std::string reason;      // one printable line
-  bool missing = false;    // the blob is not there: the v1 tree may have the model
-  bool directory = false;  // there is no tag: likewise
-  bool pending = false;    // somebody is writing the file, it seems: it should be read again
+  std::string text;      // one printable line
+  bool pending = false;  // somebody is writing the file, it seems: it should be read again
+
+  // The manifest blob is not there: the v1 tree may have the model.
+  [[nodiscard]] bool is_missing() const noexcept { return blob && kind == ProblemKind::missing; }
+
+  // There is no tag: likewise.
+  [[nodiscard]] bool is_directory() const noexcept { return kind == ProblemKind::directory; }
 };
 
 // How often something could not be read that is there.

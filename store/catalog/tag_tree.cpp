@@ -49,8 +49,8 @@ class Walk {
   }
 
  private:
-  void problem(const std::string& path, std::string reason) {
-    listing_.problems.push_back({path, std::move(reason)});
+  void problem(ProblemKind kind, const std::string& path, std::string text) {
+    listing_.problems.push_back({kind, {}, path, std::move(text)});
   }
 
   FolderEntries entries_of(UniqueFd directory, std::error_code& ec) {
@@ -128,13 +128,16 @@ class Walk {
     if (leads_nowhere && level > 0) return stray(path);
     listing_.unlisted.push_back(path);
     if (is_disk_failure(ec)) listing_.unread.push_back(path);
-    problem(path, ec == std::errc::cross_device_link
-                      ? "is a symlink that leads out of the store: name its target with -o follow="
-                      : fmt::format("cannot be listed: {}", ec.message()));
+    if (ec == std::errc::cross_device_link) {
+      problem(ProblemKind::outside, path,
+              "is a symlink that leads out of the store: name its target with -o follow=");
+    } else {
+      problem(ProblemKind::unlistable, path, fmt::format("cannot be listed: {}", ec.message()));
+    }
   }
 
   void stray(const std::string& path) {
-    problem(path, "is a stray file: only directories belong here");
+    problem(ProblemKind::stray_file, path, "is a stray file: only directories belong here");
   }
 
   void add_tag(const std::string& path, const FolderEntry& entry, bool unchanged) {
@@ -143,9 +146,9 @@ class Walk {
                           ? ModelName::from_parts(host, name_space, model, tag)
                           : ModelName::from_v2_parts(host, name_space, model, tag);
     if (!name) {
-      problem(path, "is not a model: its name is outside Ollama's grammar");
+      problem(ProblemKind::bad_name, path, "is not a model: its name is outside Ollama's grammar");
     } else if (entry.type == DT_DIR) {
-      problem(path, kDirectoryForManifest);
+      problem(ProblemKind::directory, path, kDirectoryForManifest);
     } else {
       const bool is_model = kind_ == TreeKind::v2 || !is_shadow(*name);
       (is_model ? listing_.tags : listing_.shadows).push_back({kind_, path, *name, unchanged});

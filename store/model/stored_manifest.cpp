@@ -31,9 +31,10 @@ class Collector {
     }
     const auto digest = Digest::parse(layer.digest);
     if (!digest) {
-      fault("{} names no blob: \"{}\" is not a SHA-256 digest", what, excerpt(layer.digest));
+      fault(ProblemKind::bad_digest, {}, "{} names no blob: \"{}\" is not a SHA-256 digest", what,
+            excerpt(layer.digest));
     } else if (layer.size < 0) {
-      fault("{} has a negative size, {}", what, layer.size);
+      fault(ProblemKind::bad_size, digest, "{} has a negative size, {}", what, layer.size);
     } else {
       out_.blobs.push_back({*digest, static_cast<std::uint64_t>(layer.size)});
     }
@@ -47,7 +48,8 @@ class Collector {
     blobs.erase(std::ranges::unique(blobs).begin(), blobs.end());
     for (std::size_t i = 1; i < blobs.size(); ++i) {
       if (blobs[i].digest == blobs[i - 1].digest) {
-        fault("the manifest gives blob {} two sizes, {} and {} bytes", blobs[i].digest.blob_name(),
+        fault(ProblemKind::bad_size, blobs[i].digest,
+              "the manifest gives blob {} two sizes, {} and {} bytes", blobs[i].digest.blob_name(),
               blobs[i - 1].size, blobs[i].size);
       }
     }
@@ -58,8 +60,9 @@ class Collector {
 
  private:
   template <class... Args>
-  void fault(fmt::format_string<Args...> text, Args&&... args) {
-    out_.faults.push_back(fmt::format(text, std::forward<Args>(args)...));
+  void fault(ProblemKind kind, const std::optional<Digest>& digest,
+             fmt::format_string<Args...> text, Args&&... args) {
+    out_.faults.push_back({kind, digest, fmt::format(text, std::forward<Args>(args)...)});
   }
 
   // Half of what a file offset can express leaves room for the archive's headers and padding.
@@ -67,7 +70,7 @@ class Collector {
     std::uint64_t left = static_cast<std::uint64_t>(kMaxSize) / 2;
     for (const BlobRef& blob : out_.blobs) {
       if (blob.size > left) {
-        fault("its blobs are larger than any file can be");
+        fault(ProblemKind::bad_size, {}, "its blobs are larger than any file can be");
         return;
       }
       left -= blob.size;
@@ -128,8 +131,7 @@ std::shared_ptr<const StoredManifest> StoredManifest::from(std::string bytes,
   return stored;
 }
 
-std::shared_ptr<const StoredManifest> StoredManifest::lost(const Digest& digest,
-                                                           std::vector<std::string> faults) {
+std::shared_ptr<const StoredManifest> StoredManifest::lost(const Digest& digest, Faults faults) {
   auto stored = std::make_shared<StoredManifest>();
   stored->digest = digest;
   stored->faults = std::move(faults);

@@ -12,6 +12,7 @@
 #include "store/model/digest.h"
 #include "store/model/layer_kind.h"
 #include "store/model/manifest.h"
+#include "store/model/problem.h"
 
 namespace ollamafs {
 
@@ -43,10 +44,10 @@ struct StoredManifest {
   std::optional<Digest> config;
   std::vector<StoredLayer> layers;                // in the manifest's order, all of them
   std::shared_ptr<const std::string> layer_text;  // what their views point into; copies share it
-  std::vector<BlobRef> blobs;       // config and layers, each digest once, sorted by digest
-  bool is_anchor = false;           // layers are manifests: what 0.40 leaves in the v1 tree (§3.2)
-  std::int64_t listed_size = 0;     // bytes; SIZE in `ollama list`: duplicates count twice (§6)
-  std::vector<std::string> faults;  // what it names that no store could hold; printable lines
+  std::vector<BlobRef> blobs;    // config and layers, each digest once, sorted by digest
+  bool is_anchor = false;        // layers are manifests: what 0.40 leaves in the v1 tree (§3.2)
+  std::int64_t listed_size = 0;  // bytes; SIZE in `ollama list`: duplicates count twice (§6)
+  Faults faults;                 // what it names that no store could hold; printable lines
 
   // Takes over a parsed manifest. Never fails: what cannot be right becomes a fault.
   [[nodiscard]] static std::shared_ptr<const StoredManifest> from(std::string bytes,
@@ -54,7 +55,7 @@ struct StoredManifest {
 
   // Stands for a manifest of which only the digest is known, because its blob is gone.
   [[nodiscard]] static std::shared_ptr<const StoredManifest> lost(const Digest& digest,
-                                                                  std::vector<std::string> faults);
+                                                                  Faults faults);
 };
 
 }  // namespace ollamafs

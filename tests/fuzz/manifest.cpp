@@ -124,8 +124,8 @@ void check_stored(std::string_view bytes, const Manifest& manifest) {
   const bool right = wanted.unusable == 0 && !in_conflict && !too_large;
   OLLAMAFS_CHECK(stored->faults.empty() == right);
   OLLAMAFS_CHECK(stored->faults.size() >= wanted.unusable);
-  for (const std::string& fault : stored->faults) {
-    OLLAMAFS_CHECK_FOR(is_one_printable_line(fault) && fault.size() < 1000, fault);
+  for (const Fault& fault : stored->faults) {
+    OLLAMAFS_CHECK_FOR(is_one_printable_line(fault.text) && fault.text.size() < 1000, fault.text);
   }
 
   OLLAMAFS_CHECK(

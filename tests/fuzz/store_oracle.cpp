@@ -98,8 +98,8 @@ void check_models(const Catalog& catalog, const ScriptedStore& store) {
     OLLAMAFS_CHECK_FOR(find_model(catalog, model.shown) == &model, model.shown);
     check_view_name(model.view_name);
     OLLAMAFS_CHECK(model.manifest);
-    for (const std::string& fault : model.faults) {
-      OLLAMAFS_CHECK_FOR(!fault.empty() && is_one_printable_line(fault), fault);
+    for (const Fault& fault : model.faults) {
+      OLLAMAFS_CHECK_FOR(!fault.text.empty() && is_one_printable_line(fault.text), fault.text);
     }
     check_blobs(catalog, model, store);
     OLLAMAFS_CHECK(archive_size(model) <= INT64_MAX);
@@ -154,8 +154,7 @@ void check_catalog(const Catalog& catalog, const ScriptedStore& store) {
   OLLAMAFS_CHECK(find_model(catalog, "no such name") == nullptr);
   OLLAMAFS_CHECK(std::ranges::is_sorted(catalog.problems(), {}, &Problem::path));
   for (const Problem& problem : catalog.problems()) {
-    OLLAMAFS_CHECK_FOR(!problem.reason.empty() && is_one_printable_line(problem.reason),
-                       problem.reason);
+    OLLAMAFS_CHECK_FOR(!problem.text.empty() && is_one_printable_line(problem.text), problem.text);
     struct stat st {};
     OLLAMAFS_CHECK_FOR(::lstat((store.root() / problem.path).c_str(), &st) == 0, problem.path);
   }

@@ -99,7 +99,8 @@ TEST(BadBlobs, ComeBehindTheFaultsThatTheStoreHas) {
   BadBlobs bad;
   bad.add(Digest::of("a"), FileIdentity{}, "reason");
   Model model = model_with({"a"});
-  model.faults = {"blob x is missing", "another"};
+  model.faults = {{ProblemKind::missing, {}, "blob x is missing"},
+                  {ProblemKind::bad_size, {}, "another"}};
   EXPECT_EQ(bad.fault_of(model), "blob x is missing");
 }
 

@@ -21,6 +21,7 @@
 
 #include "store/base/text.h"
 #include "store/catalog/model_query.h"
+#include "tests/support/fault_texts.h"
 #include "tests/support/few_descriptors.h"
 #include "tests/support/sample_store.h"
 #include "tests/support/store_builder.h"
@@ -62,7 +63,7 @@ class CatalogTest : public ::testing::Test {
   // The problems as people read them: the path, then the reason that goes on from it.
   [[nodiscard]] static std::vector<std::string> problems(const CatalogPtr& catalog) {
     std::vector<std::string> lines;
-    for (const Problem& p : catalog->problems()) lines.push_back(p.path + " " + p.reason);
+    for (const Problem& p : catalog->problems()) lines.push_back(p.path + " " + p.text);
     return lines;
   }
   [[nodiscard]] fs::path weights_of(const ManifestSpec& spec) const {
@@ -199,7 +200,7 @@ TEST_F(CatalogTest, KnowsWhatIsWrongWithABlob) {
     spoil();
     const auto catalog = read();
     ASSERT_THAT(shown(catalog), ElementsAre("bad:latest", "good:latest")) << reason;
-    EXPECT_THAT(find(*catalog, "bad:latest").faults,
+    EXPECT_THAT(texts(find(*catalog, "bad:latest").faults),
                 ElementsAre(AllOf(HasSubstr(blob.filename().string()), HasSubstr(reason))));
     EXPECT_TRUE(find(*catalog, "good:latest").whole()) << reason;
     EXPECT_THAT(problems(catalog), IsEmpty()) << reason;  // the model says it, and once is enough
@@ -224,7 +225,7 @@ TEST_F(CatalogTest, IsNotMisledByADigestThatClimbs) {
   spec.layers.push_back({kModelType, "sha256:../../x", 7});
   store_.v1("a:latest", spec);
   const auto catalog = read();
-  EXPECT_THAT(find(*catalog, "a:latest").faults, ElementsAre(HasSubstr("sha256:../../x")));
+  EXPECT_THAT(texts(find(*catalog, "a:latest").faults), ElementsAre(HasSubstr("sha256:../../x")));
   EXPECT_THAT(catalog->blobs(), SizeIs(4));
 }
 
@@ -263,7 +264,8 @@ TEST_F(CatalogTest, TakesBlobsOnAnotherDiskOnlyWhereItMay) {
   ASSERT_THAT(shown(refused), ElementsAre("a:latest", "b:latest"));
   for (const Model& model : refused->models()) {
     ASSERT_THAT(model.faults, SizeIs(4));
-    for (const std::string& fault : model.faults) EXPECT_THAT(fault, HasSubstr("-o follow="));
+    for (const std::string& fault : texts(model.faults))
+      EXPECT_THAT(fault, HasSubstr("-o follow="));
   }
 
   const auto named = read(OutsideLinks::refuse, {dir_ / "disk"});
@@ -287,7 +289,7 @@ TEST_F(CatalogTest, SaysOnceThatAnOrdinaryUsersLinksLeadOut) {
   store_.v2("c:latest", store_.text_model(3, 100), true);
   const auto catalog = read(OutsideLinks::follow);
   EXPECT_THAT(shown(catalog), ElementsAre("a:latest", "b:latest", "c:latest"));
-  for (const Model& model : catalog->models()) EXPECT_THAT(model.faults, IsEmpty());
+  for (const Model& model : catalog->models()) EXPECT_THAT(texts(model.faults), IsEmpty());
   EXPECT_THAT(problems(catalog), ElementsAre(HasSubstr("followed")));
 }
 
@@ -315,7 +317,7 @@ TEST_F(CatalogTest, BreaksAModelWhoseBlobMayNotBeRead) {
     const auto catalog = read();
     return ::testing::Matches(ElementsAre(AllOf(HasSubstr(weights_of(spec).filename().string()),
                                                 HasSubstr("Permission denied"))))(
-               find(*catalog, "bad:latest").faults) &&
+               texts(find(*catalog, "bad:latest").faults)) &&
            find(*catalog, "good:latest").whole();
   }));
 }
@@ -418,10 +420,11 @@ TEST_F(CatalogTest, OfAHostileStoreStillHoldsTheOthers) {
   }
   EXPECT_TRUE(std::ranges::is_sorted(catalog->problems(), {}, &Problem::path));
   for (const Problem& problem : catalog->problems()) {
-    EXPECT_TRUE(is_clean(problem.reason)) << problem.path << " " << printable(problem.reason);
+    EXPECT_TRUE(is_clean(problem.text)) << problem.path << " " << printable(problem.text);
   }
   for (const Model& model : catalog->models()) {
-    for (const std::string& fault : model.faults) EXPECT_TRUE(is_clean(fault)) << printable(fault);
+    for (const std::string& fault : texts(model.faults))
+      EXPECT_TRUE(is_clean(fault)) << printable(fault);
   }
 }
 

@@ -14,6 +14,7 @@
 #include "store/catalog/catalog.h"
 #include "store/catalog/model_query.h"
 #include "store/model/manifest.h"
+#include "tests/support/fault_texts.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
 
@@ -125,7 +126,7 @@ class ListManifest : public ::testing::Test {
     const auto catalog = read();
     EXPECT_THAT(catalog->models(), SizeIs(1));
     const Model& model = find(*catalog, kName);
-    EXPECT_THAT(model.faults, IsEmpty());
+    EXPECT_THAT(texts(model.faults), IsEmpty());
     EXPECT_EQ(model.manifest->digest, Digest::of(model.manifest->bytes));
     return model.manifest->bytes;
   }
@@ -298,7 +299,7 @@ TEST_F(ListManifest, IsBrokenWithTheFaultsOfTheChildItWouldTake) {
   remove_weights(llamacpp);
   const auto catalog = read();
   const Model& model = find(*catalog, kName);
-  EXPECT_THAT(model.faults,
+  EXPECT_THAT(texts(model.faults),
               ElementsAre(AllOf(HasSubstr(Digest::parse(ggml.layers[0].digest)->blob_name()),
                                 HasSubstr("is missing"))));
   EXPECT_EQ(model.manifest->bytes, ggml.json());
@@ -308,7 +309,7 @@ TEST_F(ListManifest, IsBrokenIfNoChildIsHere) {
   const Digest list = write_list({never_pulled("ggml"), never_pulled("mlx")});
   const auto catalog = read();
   const Model& model = find(*catalog, kName);
-  EXPECT_THAT(model.faults, ElementsAre(HasSubstr("none of the 2 manifests")));
+  EXPECT_THAT(texts(model.faults), ElementsAre(HasSubstr("none of the 2 manifests")));
   EXPECT_EQ(model.manifest->digest, list);
   write_entries("");
   EXPECT_FALSE(find(*read(), kName).whole());
@@ -321,7 +322,7 @@ TEST_F(ListManifest, SaysWhichChildIsDamaged) {
   const Digest digest = Digest::of(only.json());
   write_file(store_.blob_path(digest), "{}");
   const auto catalog = read();
-  EXPECT_THAT(find(*catalog, kName).faults,
+  EXPECT_THAT(texts(find(*catalog, kName).faults),
               ElementsAre(AllOf(HasSubstr(digest.blob_name()), HasSubstr("SHA-256"))));
 }
 
@@ -346,7 +347,7 @@ TEST_F(ListManifest, GivesWayToTheOlderTreeIfItIsGone) {
   EXPECT_EQ(find(*catalog, kName).tag_path, "manifests/registry.ollama.ai/library/gemma3/4b");
   ASSERT_THAT(catalog->problems(), SizeIs(1));
   EXPECT_EQ(catalog->problems()[0].path, "manifests-v2/ollama.com/library/gemma3/4b");
-  EXPECT_THAT(catalog->problems()[0].reason, AllOf(HasSubstr("passed over"), HasSubstr("missing")));
+  EXPECT_THAT(catalog->problems()[0].text, AllOf(HasSubstr("passed over"), HasSubstr("missing")));
 }
 
 // An anchor names the list's blob too, and a model is whole only with every blob it names.
@@ -359,7 +360,7 @@ TEST_F(ListManifest, LeavesABrokenAnchorIfItIsGone) {
   fs::remove(store_.blob_path(list));
   const auto catalog = read();
   ASSERT_THAT(catalog->models(), SizeIs(1));
-  EXPECT_THAT(find(*catalog, kName).faults,
+  EXPECT_THAT(texts(find(*catalog, kName).faults),
               ElementsAre(AllOf(HasSubstr(list.blob_name()), HasSubstr("missing"))));
 }
 
@@ -368,7 +369,8 @@ TEST_F(ListManifest, IsABrokenModelIfItIsGoneAndNothingElseIsThere) {
   fs::remove(store_.blob_path(list));
   const auto catalog = read();
   const Model& model = find(*catalog, kName);
-  EXPECT_THAT(model.faults, ElementsAre(AllOf(HasSubstr(list.blob_name()), HasSubstr("missing"))));
+  EXPECT_THAT(texts(model.faults),
+              ElementsAre(AllOf(HasSubstr(list.blob_name()), HasSubstr("missing"))));
   EXPECT_EQ(model.manifest->digest, list);
   EXPECT_THAT(catalog->problems(), IsEmpty());
 }

@@ -15,6 +15,7 @@
 #include "store/catalog/catalog.h"
 #include "store/catalog/model_config.h"
 #include "store/catalog/model_query.h"
+#include "tests/support/fault_texts.h"
 #include "tests/support/real_store.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
@@ -46,7 +47,7 @@ class RealStores : public ::testing::Test {
 std::vector<std::string> listed(const Catalog& catalog) {
   std::vector<std::string> lines;
   for (const Model& model : catalog.models()) {
-    EXPECT_THAT(model.faults, IsEmpty()) << model.shown;
+    EXPECT_THAT(texts(model.faults), IsEmpty()) << model.shown;
     lines.push_back(model.shown + " " + model.manifest->digest.id() + " " +
                     human_size(model.manifest->listed_size));
   }

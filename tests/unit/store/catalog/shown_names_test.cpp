@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "store/catalog/model_query.h"
+#include "tests/support/fault_texts.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
 
@@ -53,7 +54,7 @@ Shown show(const std::vector<ModelName>& stored) {
     shown.names[m.tag_path] = m.shown;
     shown.views[m.shown] = m.view_name;
   }
-  for (const Problem& p : problems) shown.problems.push_back(p.path + " " + p.reason);
+  for (const Problem& p : problems) shown.problems.push_back(p.path + " " + p.text);
   return shown;
 }
 
@@ -184,7 +185,7 @@ class ShownNamesInAStore : public ::testing::Test {
   }
   [[nodiscard]] static std::vector<std::string> problems(const Catalog& catalog) {
     std::vector<std::string> lines;
-    for (const Problem& p : catalog.problems()) lines.push_back(p.path + " " + p.reason);
+    for (const Problem& p : catalog.problems()) lines.push_back(p.path + " " + p.text);
     return lines;
   }
 
@@ -228,7 +229,7 @@ TEST_F(ShownNamesInAStore, DoNotGoBackToTheOlderTreeForABadTag) {
   write_file(store_.blob_path(digest), "{\"layers\":[]}");
   const auto damaged = read();
   ASSERT_THAT(shown(*damaged), ElementsAre("a:latest"));
-  EXPECT_THAT(damaged->models()[0].faults, ElementsAre(HasSubstr("its SHA-256 is another")));
+  EXPECT_THAT(texts(damaged->models()[0].faults), ElementsAre(HasSubstr("its SHA-256 is another")));
   EXPECT_EQ(damaged->models()[0].manifest->digest, digest);
 
   store_.v2_bytes("a:latest", "no manifest", true);
@@ -298,7 +299,7 @@ TEST_F(ShownNamesInAStore, BelongToTheFolderThatOllamaWouldWrite) {
     EXPECT_EQ(catalog->models()[0].tag_path, taken);
     ASSERT_THAT(catalog->problems(), SizeIs(1)) << other;
     EXPECT_EQ(catalog->problems()[0].path, hidden);
-    EXPECT_THAT(catalog->problems()[0].reason, HasSubstr("is hidden by " + taken));
+    EXPECT_THAT(catalog->problems()[0].text, HasSubstr("is hidden by " + taken));
   }
 }
 

@@ -41,7 +41,7 @@ class TagChoiceTest : public ::testing::Test {
 
   [[nodiscard]] std::vector<std::string> problems() const {
     std::vector<std::string> lines;
-    for (const Problem& problem : problems_) lines.push_back(problem.path + " " + problem.reason);
+    for (const Problem& problem : problems_) lines.push_back(problem.path + " " + problem.text);
     return lines;
   }
 
@@ -114,6 +114,15 @@ TEST_F(TagChoiceTest, TakesADanglingTagIfThereIsNoOther) {
 TEST_F(TagChoiceTest, DoesNotPassOverADamagedTag) {
   store_.v1("m:a", model_);
   write_file(store_.blob_path(store_.v2("m:a", model_)), "damaged");
+  choose();
+  EXPECT_THAT(chosen_, ElementsAre("failed: " + v2("ollama.com")));
+}
+
+TEST_F(TagChoiceTest, DoesNotPassOverATagThatGoesRoundInACircle) {
+  store_.v1("m:a", model_);
+  const fs::path blob = store_.blob_path(store_.v2("m:a", model_));
+  fs::remove(blob);
+  fs::create_symlink(blob.filename(), blob);
   choose();
   EXPECT_THAT(chosen_, ElementsAre("failed: " + v2("ollama.com")));
 }

@@ -30,6 +30,7 @@ namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::Field;
 using ::testing::HasSubstr;
+using ::testing::Property;
 using ::testing::StartsWith;
 using ::testing::VariantWith;
 
@@ -40,23 +41,22 @@ constexpr const char* kName = "llama3.2:3b";
 // What the tag leads to; throws if it leads to nothing or to a list.
 const StoredManifest& manifest_of(const TagResult& result) {
   if (const auto* failure = std::get_if<TagFailure>(&result))
-    throw std::runtime_error{failure->reason};
+    throw std::runtime_error{failure->text};
   return *std::get<ManifestPtr>(std::get<TagFile>(result).content);
 }
 
 // No model at all: the reason goes on from the tag's path.
 auto no_model(const std::string& reason) {
   return VariantWith<TagFailure>(AllOf(Field(&TagFailure::blob, std::optional<Digest>{}),
-                                       Field(&TagFailure::missing, false),
-                                       Field(&TagFailure::reason, HasSubstr(reason))));
+                                       Field(&TagFailure::text, HasSubstr(reason))));
 }
 
 // A model that is broken because of its manifest's blob: the reason is a sentence about that.
 auto broken(const Digest& blob, const std::string& reason, bool missing = false) {
-  return VariantWith<TagFailure>(
-      AllOf(Field(&TagFailure::blob, std::optional{blob}), Field(&TagFailure::missing, missing),
-            Field(&TagFailure::reason,
-                  AllOf(StartsWith("manifest blob " + blob.blob_name()), HasSubstr(reason)))));
+  return VariantWith<TagFailure>(AllOf(
+      Field(&TagFailure::blob, std::optional{blob}), Property(&TagFailure::is_missing, missing),
+      Field(&TagFailure::text,
+            AllOf(StartsWith("manifest blob " + blob.blob_name()), HasSubstr(reason)))));
 }
 
 class TagReaderTest : public ::testing::Test {

@@ -36,7 +36,7 @@ constexpr const char* kSmall = R"({"layers":[]})";
 std::vector<std::string> problems(const TagListing& listing) {
   std::vector<std::string> lines;
   for (const Problem& problem : listing.problems)
-    lines.push_back(problem.path + " " + problem.reason);
+    lines.push_back(problem.path + " " + problem.text);
   return lines;
 }
 
@@ -177,7 +177,7 @@ TEST_F(TagTree, RefusesNamesOutsideOfTheGrammar) {
   std::vector<std::string> paths;
   for (const Problem& problem : listing.problems) {
     paths.push_back(problem.path);
-    EXPECT_THAT(problem.reason, HasSubstr("grammar"));
+    EXPECT_THAT(problem.text, HasSubstr("grammar"));
   }
   EXPECT_THAT(paths, ::testing::UnorderedElementsAreArray(bad));
 }
@@ -192,7 +192,7 @@ TEST_F(TagTree, HasProblemsOfOnePrintableLine) {
   const TagListing listing = list(TreeKind::v1);
   EXPECT_THAT(listing.problems, SizeIs(5));
   for (const Problem& problem : listing.problems) {
-    EXPECT_EQ(printable(problem.reason), problem.reason);
+    EXPECT_EQ(printable(problem.text), problem.text);
     EXPECT_THAT(problem.path, HasSubstr(hostile));  // as it is: whoever prints it escapes it
   }
 }
@@ -303,7 +303,7 @@ TEST_F(TagTree, NamesADirectoryThatMayNotBeRead) {
     const TagListing listing = list(TreeKind::v1);
     return names(listing) == std::vector<std::string>{"own:latest"} &&
            listing.problems.size() == 1 && listing.problems[0].path == "manifests/hf.co/someone" &&
-           listing.problems[0].reason.find("Permission denied") != std::string::npos;
+           listing.problems[0].text.find("Permission denied") != std::string::npos;
   }));
   fs::permissions(locked, fs::perms::owner_all);
 }

@@ -16,6 +16,7 @@
 
 #include "src/say/human.h"
 #include "store/base/text.h"
+#include "tests/support/fault_texts.h"
 #include "tests/support/store_builder.h"
 
 namespace ollamafs::test {
@@ -102,7 +103,7 @@ TEST(SampleManifests, HaveTheIdsAndSizesThatOllamaLists) {
     EXPECT_EQ(manifest->digest.hex(), expected.digest) << expected.file;
     EXPECT_EQ(manifest->listed_size, expected.listed_size) << expected.file;
     EXPECT_THAT(manifest->blobs, SizeIs(expected.blobs)) << expected.file;
-    EXPECT_THAT(manifest->faults, IsEmpty()) << expected.file;
+    EXPECT_THAT(texts(manifest->faults), IsEmpty()) << expected.file;
   }
 }
 
@@ -147,7 +148,7 @@ TEST(StoredManifest, MayHaveNoConfig) {
   const auto empty = stored(std::string{R"({"config":{"digest":"","size":0},"layers":null})"});
   EXPECT_FALSE(empty->config);
   EXPECT_THAT(empty->blobs, IsEmpty());
-  EXPECT_THAT(empty->faults, IsEmpty());
+  EXPECT_THAT(texts(empty->faults), IsEmpty());
 }
 
 TEST(StoredManifest, SortsItsBlobsByDigest) {
@@ -165,7 +166,7 @@ TEST(StoredManifest, NamesABlobOnceButListsItTwice) {
   const auto manifest = stored(spec);
   EXPECT_THAT(manifest->blobs, SizeIs(2));
   EXPECT_EQ(manifest->listed_size, 202);
-  EXPECT_THAT(manifest->faults, IsEmpty());
+  EXPECT_THAT(texts(manifest->faults), IsEmpty());
 }
 
 TEST(StoredManifest, KnowsADigestInEverySpelling) {
@@ -177,31 +178,32 @@ TEST(StoredManifest, KnowsADigestInEverySpelling) {
                                       {kModelType, "sha256:" + upper, 4},
                                       {kModelType, "sha256-" + upper, 4}}));
   EXPECT_THAT(manifest->blobs, ElementsAre(BlobRef{Digest::of("same"), 4}));
-  EXPECT_THAT(manifest->faults, IsEmpty());
+  EXPECT_THAT(texts(manifest->faults), IsEmpty());
 }
 
 TEST(StoredManifest, FindsFaultWithADigestThatIsNone) {
   for (const std::string digest :
        {"", "sha256:../../x", "sha256:12", "../../../etc/passwd", "sha512:00"}) {
     const auto manifest = stored(model({layer("good", 1), {kModelType, digest, 1}}));
-    EXPECT_THAT(manifest->faults, ElementsAre(AllOf(HasSubstr("layer 2"), HasSubstr(digest))));
+    EXPECT_THAT(texts(manifest->faults),
+                ElementsAre(AllOf(HasSubstr("layer 2"), HasSubstr(digest))));
     EXPECT_THAT(manifest->blobs, ElementsAre(BlobRef{Digest::of("good"), 1})) << digest;
   }
   ManifestSpec spec = model({});
   spec.config = LayerSpec{kConfigType, "sha256:../../x", 1};
-  EXPECT_THAT(stored(spec)->faults, ElementsAre(HasSubstr("config")));
+  EXPECT_THAT(texts(stored(spec)->faults), ElementsAre(HasSubstr("config")));
 }
 
 TEST(StoredManifest, FindsFaultWithANegativeSize) {
   const auto manifest = stored(model({layer("good", 7), layer("bad", -5)}));
-  EXPECT_THAT(manifest->faults, ElementsAre(AllOf(HasSubstr("layer 2"), HasSubstr("-5"))));
+  EXPECT_THAT(texts(manifest->faults), ElementsAre(AllOf(HasSubstr("layer 2"), HasSubstr("-5"))));
   EXPECT_EQ(manifest->listed_size, 7);
 }
 
 TEST(StoredManifest, FindsFaultWithTwoSizesForOneBlob) {
   const auto manifest = stored(model({layer("same", 10), layer("same", 11), layer("same", 10)}));
-  EXPECT_THAT(manifest->faults, ElementsAre(AllOf(HasSubstr(Digest::of("same").blob_name()),
-                                                  HasSubstr("10"), HasSubstr("11"))));
+  EXPECT_THAT(texts(manifest->faults), ElementsAre(AllOf(HasSubstr(Digest::of("same").blob_name()),
+                                                         HasSubstr("10"), HasSubstr("11"))));
   EXPECT_THAT(manifest->blobs, SizeIs(1));
 }
 
@@ -212,17 +214,17 @@ TEST(StoredManifest, FindsFaultWithSizesThatNoFileCouldHold) {
         std::vector{layer("a", kMax / 2), layer("b", kMax / 2)},
         std::vector{layer("a", kMax / 2), layer("b", 1)}}) {
     const auto manifest = stored(model(layers));
-    EXPECT_THAT(manifest->faults, SizeIs(1));
+    EXPECT_THAT(texts(manifest->faults), SizeIs(1));
     EXPECT_GT(manifest->listed_size, 0);
   }
   EXPECT_EQ(stored(model({layer("a", kMax), layer("b", kMax)}))->listed_size, kMax);
-  EXPECT_THAT(stored(model({layer("a", kMax / 2)}))->faults, IsEmpty());
+  EXPECT_THAT(texts(stored(model({layer("a", kMax / 2)}))->faults), IsEmpty());
 }
 
 TEST(StoredManifest, HasNoFaultForAnEmptyBlob) {
   const auto manifest = stored(model({layer("", 0)}));
   EXPECT_THAT(manifest->blobs, ElementsAre(BlobRef{Digest::of(""), 0}));
-  EXPECT_THAT(manifest->faults, IsEmpty());
+  EXPECT_THAT(texts(manifest->faults), IsEmpty());
 }
 
 // `from` names another model or a file on somebody's disk; it leads to nothing in the store.
@@ -231,7 +233,7 @@ TEST(StoredManifest, NeverTakesFromForAReference) {
   only.from = "sha256:" + Digest::of("elsewhere").hex();
   const auto manifest = stored(model({only}));
   EXPECT_THAT(manifest->blobs, ElementsAre(BlobRef{Digest::of("weights"), 5}));
-  EXPECT_THAT(manifest->faults, IsEmpty());
+  EXPECT_THAT(texts(manifest->faults), IsEmpty());
 }
 
 // Whatever Ollama's decoder puts up with, the bytes are the ones whose hash is the ID.
@@ -247,7 +249,7 @@ TEST(StoredManifest, HasFaultsOfOnePrintableLine) {
                          R"({"mediaType":")"} +
              std::string(5000, 'x') + R"(","digest":")" + std::string(5000, 'y') + "\"}]}");
   ASSERT_THAT(manifest->faults, SizeIs(2));
-  for (const std::string& fault : manifest->faults) {
+  for (const std::string& fault : texts(manifest->faults)) {
     EXPECT_LT(fault.size(), 400u);
     EXPECT_TRUE(is_valid_utf8(fault));
     EXPECT_EQ(fault.find_first_of("\n\x1b\x07\xC2"), std::string::npos) << printable(fault);
@@ -255,9 +257,11 @@ TEST(StoredManifest, HasFaultsOfOnePrintableLine) {
 }
 
 TEST(LostManifest, IsKnownByItsDigestAndFaults) {
-  const auto lost = StoredManifest::lost(Digest::of("gone"), {"it is gone", "so is its copy"});
+  const auto lost = StoredManifest::lost(
+      Digest::of("gone"),
+      {{ProblemKind::missing, {}, "it is gone"}, {ProblemKind::missing, {}, "so is its copy"}});
   EXPECT_EQ(lost->digest, Digest::of("gone"));
-  EXPECT_THAT(lost->faults, ElementsAre("it is gone", "so is its copy"));
+  EXPECT_THAT(texts(lost->faults), ElementsAre("it is gone", "so is its copy"));
   EXPECT_THAT(lost->blobs, IsEmpty());
   EXPECT_EQ(lost->listed_size, 0);
 }

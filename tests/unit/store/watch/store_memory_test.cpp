@@ -19,6 +19,7 @@
 #include "store/catalog/catalog.h"
 #include "store/catalog/model_query.h"
 #include "store/catalog/store_scanner.h"
+#include "tests/support/fault_texts.h"
 #include "tests/support/faulty_calls.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
@@ -321,7 +322,7 @@ std::string described(const Catalog& catalog) {
   for (const Model& model : catalog.models()) {
     out << model.shown << " " << model.tag_path << " " << model.mtime << " "
         << model.manifest->digest.hex().substr(0, 8);
-    for (const std::string& fault : model.faults) out << "; " << fault;
+    for (const std::string& fault : texts(model.faults)) out << "; " << fault;
     out << "\n";
   }
   for (const Blob& blob : catalog.blobs()) {
@@ -330,7 +331,7 @@ std::string described(const Catalog& catalog) {
         << " " << blob.outside << "\n";
   }
   for (const Problem& problem : catalog.problems()) {
-    out << problem.path << " " << problem.reason << "\n";
+    out << problem.path << " " << problem.text << "\n";
   }
   return out.str();
 }
