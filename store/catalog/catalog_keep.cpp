@@ -23,69 +23,83 @@ Model under_full_name(Model model) {
   return model;
 }
 
+bool is_whole_still(const Model& now, const Model& before) {
+  return now.whole() && now.name == before.name && now.manifest->digest == before.manifest->digest;
+}
+
+// The models of `now` and the kept ones of `before`, by view name. Of two with one view name the
+// kept one has it, unless that is whole again in `now`. What loses its name to another model goes
+// to `displaced`.
+std::vector<Placed> merge(const Catalog& now, const Catalog& before,
+                          std::span<const std::uint32_t> kept, std::deque<Model>& displaced) {
+  std::vector<Placed> placed;
+  auto next = now.models().begin();
+  const auto end = now.models().end();
+  const auto place_next = [&] { placed.push_back({&*next++, now.blobs(), false}); };
+  for (const std::uint32_t index : kept) {
+    const Model& model = before.models()[index];
+    while (next != end && next->view_name < model.view_name) place_next();
+    const bool is_taken = next != end && next->view_name == model.view_name;
+    if (is_taken && is_whole_still(*next, model)) {
+      place_next();
+      continue;
+    }
+    placed.push_back({&model, before.blobs(), true});
+    if (is_taken && next->name != model.name) displaced.push_back(under_full_name(*next));
+    if (is_taken) ++next;
+  }
+  while (next != end) place_next();
+  return placed;
+}
+
+// Puts models of `now` where their view names belong, unless one has that name already: then it is
+// the same model, which is kept too.
+void insert(std::vector<Placed>& placed, const std::deque<Model>& models, const Catalog& now) {
+  const auto name_of = [](const Placed& one) -> const std::string& { return one.model->view_name; };
+  for (const Model& model : models) {
+    const auto at = std::ranges::lower_bound(placed, model.view_name, {}, name_of);
+    if (at != placed.end() && name_of(*at) == model.view_name) continue;
+    placed.insert(at, {&model, now.blobs(), false});
+  }
+}
+
+// All blobs that these models name, each once, by digest. What is kept needs its blobs as it had
+// them, unless they are there still.
+std::vector<Blob> blobs_of(const std::vector<Placed>& placed, const Catalog& now) {
+  std::vector<Blob> blobs;
+  for (const Placed& one : placed) {
+    for (const std::uint32_t index : one.model->blobs) {
+      const Blob& blob = one.blobs[index];
+      const auto current = one.kept ? now.blob_index(blob.digest) : std::nullopt;
+      const Blob* const here = current ? &now.blobs()[*current] : nullptr;
+      const bool is_there = here && here->good() && here->identity.size == blob.identity.size;
+      blobs.push_back(is_there ? *here : blob);
+    }
+  }
+  // Of two the good one: the other is of a model that misses it.
+  std::ranges::sort(blobs, {}, [](const Blob& blob) {
+    return std::pair{blob.digest, !blob.good()};
+  });
+  const auto [first, last] = std::ranges::unique(blobs, {}, &Blob::digest);
+  blobs.erase(first, last);
+  return blobs;
+}
+
 }  // namespace
 
 std::shared_ptr<const Catalog> Catalog::keep(const Catalog& now, const Catalog& before,
                                              std::span<const std::uint32_t> kept) {
-  std::vector<Placed> placed;
-  std::deque<Model> displaced;  // by one that displays alike and has the name as long as it is kept
-  auto next = now.models_.begin();
-  const auto take_until = [&](std::string_view view_name) {
-    for (; next != now.models_.end() && next->view_name < view_name; ++next)
-      placed.push_back({&*next, now.blobs_, false});
-  };
-  for (const std::uint32_t index : kept) {
-    const Model& model = before.models_[index];
-    take_until(model.view_name);
-    const Model* instead = &model;
-    bool is_kept = true;
-    if (next != now.models_.end() && next->view_name == model.view_name) {
-      if (next->whole() && next->name == model.name &&
-          next->manifest->digest == model.manifest->digest) {
-        instead = &*next;
-        is_kept = false;
-      } else if (next->name != model.name) {
-        displaced.push_back(under_full_name(*next));
-      }
-      ++next;
-    }
-    placed.push_back(
-        {instead, is_kept ? std::span{before.blobs_} : std::span{now.blobs_}, is_kept});
-  }
-  for (; next != now.models_.end(); ++next) placed.push_back({&*next, now.blobs_, false});
-  const auto name_of = [](const Placed& model) -> const std::string& {
-    return model.model->view_name;
-  };
-  for (const Model& model : displaced) {
-    const auto at = std::ranges::lower_bound(placed, model.view_name, {}, name_of);
-    if (at != placed.end() && name_of(*at) == model.view_name) continue;  // that is kept too
-    placed.insert(at, {&model, now.blobs_, false});
-  }
+  std::deque<Model> displaced;
+  std::vector<Placed> placed = merge(now, before, kept, displaced);
+  insert(placed, displaced, now);
 
   std::shared_ptr<Catalog> out{new Catalog};
   out->problems_ = now.problems_;
   out->unread_ = now.unread_;
-  // What is kept needs its blobs as it had them, unless they are there still.
-  for (const Placed& model : placed) {
-    for (const std::uint32_t index : model.model->blobs) {
-      const Blob& blob = model.blobs[index];
-      const auto current = model.kept ? now.blob_index(blob.digest) : std::nullopt;
-      const bool is_there = current && now.blobs_[*current].good() &&
-                            now.blobs_[*current].identity.size == blob.identity.size;
-      out->blobs_.push_back(is_there ? now.blobs_[*current] : blob);
-    }
-  }
-  // Of two the good one: the other is of a model that misses it.
-  std::ranges::sort(out->blobs_, {}, [](const Blob& blob) {
-    return std::pair{blob.digest, !blob.good()};
-  });
-  const auto [first, last] = std::ranges::unique(out->blobs_, {}, &Blob::digest);
-  out->blobs_.erase(first, last);
-  for (const Placed& model : placed) {
-    Model& copy = out->models_.emplace_back(*model.model);
-    for (std::uint32_t& index : copy.blobs) {
-      index = *out->blob_index(model.blobs[index].digest);
-    }
+  out->blobs_ = blobs_of(placed, now);
+  for (const Placed& one : placed) {
+    Model& model = out->models_.emplace_back(*one.model);
+    for (std::uint32_t& index : model.blobs) index = *out->blob_index(one.blobs[index].digest);
   }
   out->index_users();
   return out;
