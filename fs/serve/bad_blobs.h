@@ -11,7 +11,7 @@ namespace ollamafs {
 
 // The blobs that turned out to be damaged while they were read. Every model that names such a blob
 // is broken from then on: copiers read blobs before manifests, so none that met the error gets the
-// manifest (design §4). A blob is bad until its file changes.
+// manifest (docs/view.md §4). A blob is bad until its file changes.
 //
 // Safe to use from several threads.
 class BadBlobs {

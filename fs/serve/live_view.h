@@ -13,9 +13,9 @@
 
 namespace ollamafs {
 
-// Keeps a FileSystem showing what its store holds (design §5), from a thread of its own: waits for
-// the store to change, or looks every now and then where that cannot be seen; reads it; and
-// publishes the next tree, in which models that are in use stay as they are.
+// Keeps a FileSystem showing what its store holds (fs/CONSISTENCY.md), from a thread of its own:
+// waits for the store to change, or looks every now and then where that cannot be seen; reads it;
+// and publishes the next tree, in which models that are in use stay as they are.
 class LiveView {
  public:
   using Duration = std::chrono::milliseconds;

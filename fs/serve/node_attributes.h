@@ -12,7 +12,7 @@
 
 namespace ollamafs {
 
-// What a node says about itself (design §2).
+// What a node says about itself (docs/view.md §2).
 
 // What stat(2) shows. Throws std::bad_alloc if it is a text that cannot be made.
 [[nodiscard]] struct stat stat_of(const Tree& tree, const Node& node);

@@ -11,8 +11,8 @@
 
 namespace ollamafs {
 
-// Inode numbers are pure functions of what a node is (design §2): the same on every mount, so that
-// backups, hard-link detection and file handles survive a remount, and new content has a new
+// Inode numbers are pure functions of what a node is (docs/view.md §2): the same on every mount, so
+// that backups, hard-link detection and file handles survive a remount, and new content has a new
 // number, so that no cache is ever stale.
 using InodeNumber = std::uint64_t;
 

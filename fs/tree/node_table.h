@@ -23,7 +23,7 @@ struct NodeRef {
 
 // What inode numbers stand for: the nodes of the current snapshot, and those that are pinned
 // because somebody has them open. Numbers are pure functions of identity, so nothing is counted for
-// the kernel's sake: a number that neither has is stale (design §7).
+// the kernel's sake: a number that neither has is stale (docs/view.md §2).
 //
 // Safe to use from several threads; no call waits for I/O.
 class NodeTable {

@@ -27,7 +27,7 @@ enum class NodeKind : std::uint8_t {
   text,      // generated text, as README.txt
 };
 
-// An inode of the view. What it shows of itself is design §2.
+// An inode of the view. What it shows of itself is docs/view.md §2.
 struct Node {
   static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
 

@@ -19,7 +19,8 @@ struct TreeOptions {
   uid_t store_uid = 0;  // owner of the store's folder: of everything that belongs to no model
   gid_t store_gid = 0;
 
-  // The root directory alone may be narrower than 0755, and then it has this owner (design §6).
+  // The root directory alone may be narrower than 0755, and then it has this owner (docs/view.md
+  // §6).
   struct Root {
     mode_t permissions = 0755;
     uid_t uid = 0;

@@ -10,10 +10,10 @@ namespace ollamafs {
 // The views: each adds one entry to the root, with all that is below. A new view is a new file and
 // a line in build_tree.
 
-// models/: every model as the smallest complete models folder (design §1).
+// models/: every model as the smallest complete models folder (docs/view.md §1).
 void add_models_view(TreeBuilder& tree);
 
-// archives/: every model as a tar (design §3).
+// archives/: every model as a tar (docs/view.md §3).
 void add_archives_view(TreeBuilder& tree);
 
 // What a mount says about itself in README.txt.

@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 // After the second signal. Seconds; many times what it takes.
 constexpr unsigned kLeaveAtOnce = 5;
 
-// As many descriptors as may be had; half of them for blobs that stay open (design §5).
+// As many descriptors as may be had; half of them for blobs that stay open (docs/view.md §8).
 BlobLimits blob_limits() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return {};
@@ -163,8 +163,8 @@ bool Daemon::detach() noexcept try {
 }
 
 // On the signals' thread. The first signal takes the mount out of sight and lets what is open be
-// read to its end. The second ends that too (design §6); what then still waits for a disk is given
-// kLeaveAtOnce, after which the process goes without it.
+// read to its end. The second ends that too (docs/view.md §6); what then still waits for a disk is
+// given kLeaveAtOnce, after which the process goes without it.
 void Daemon::on_signal(int signal, int count) {
   stopping_ = true;
   if (!mounted_) {

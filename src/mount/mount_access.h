@@ -12,7 +12,7 @@
 
 namespace ollamafs {
 
-// Who may enter a mount, and what the daemon may follow on their behalf (design §6).
+// Who may enter a mount, and what the daemon may follow on their behalf (docs/view.md §6).
 class MountAccess {
  public:
   // For the process's own user, and who called sudo.

@@ -5,7 +5,7 @@
 
 namespace ollamafs {
 
-// Sizes and times as `ollama list` prints them (ollama-store.md §6).
+// Sizes and times as `ollama list` prints them (docs/store-format.md §6).
 
 // Decimal units; below 10 one decimal unless it is a whole number: "2.0 GB", "482 MB", "70 B".
 [[nodiscard]] std::string human_size(std::int64_t bytes);

@@ -23,9 +23,9 @@ struct Barrier {
 [[nodiscard]] std::optional<Barrier> find_barrier(const std::filesystem::path& store);
 
 // What to tell a user whom `barrier` stops: which directory, its mode and owner, and the ways that
-// work with these very modes (design §6): joining the directory's group, if the group may pass or
-// can be let pass, and root's: `as_root`, a whole command. Several printable lines; the commands in
-// them can be pasted into a shell. `user` is the name of who runs this process.
+// work with these very modes (docs/view.md §6): joining the directory's group, if the group may
+// pass or can be let pass, and root's: `as_root`, a whole command. Several printable lines; the
+// commands in them can be pasted into a shell. `user` is the name of who runs this process.
 //
 // Nobody is told to join root's group. Whoever owns the directory, or is already in its group, is
 // told what helps then.

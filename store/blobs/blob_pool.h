@@ -15,7 +15,7 @@
 
 namespace ollamafs {
 
-// How much a BlobPool may hold on to (design §5).
+// How much a BlobPool may hold on to (docs/view.md §8).
 struct BlobLimits {
   std::size_t descriptors = 256;     // blobs that stay open
   std::uint64_t memory = 64u << 20;  // bytes of small blobs that are held in memory

@@ -18,8 +18,8 @@
 namespace ollamafs {
 
 // A model under one name. It is whole if nothing is at fault: its manifest parses, every blob that
-// it names is a regular file of the store, readable, of the size that the manifest says (design
-// §4).
+// it names is a regular file of the store, readable, of the size that the manifest says
+// (docs/view.md §4).
 struct Model {
   ModelName name;
   std::string shown{};      // what `list` prints and what people type: unique in the catalog

@@ -86,7 +86,7 @@ class CatalogBuilder {
            {},
            "its list may mean another manifest, of which something cannot be read"});
     }
-    // Its ID may be another than that of the v2 entry (§3.2).
+    // Its ID may be another than that of the v2 entry (docs/store-format.md §3.2).
     if (tag.tree == TreeKind::v1 && may_be_in_v2(model, v2_.unlisted)) {
       if (may_be_in_v2(model, v2_.unread)) out_->unread_.push_back(tag.path);
       model.faults.push_back(

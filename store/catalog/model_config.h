@@ -8,7 +8,7 @@
 
 namespace ollamafs {
 
-// What a model's config blob says (ollama-store.md §4), as far as it is needed.
+// What a model's config blob says (docs/store-format.md §4), as far as it is needed.
 struct ModelConfig {
   std::string remote_host;   // of a cloud model
   std::string remote_model;  // likewise; not empty: the model runs elsewhere

@@ -69,11 +69,10 @@ using TagResult = std::variant<TagFile, TagFailure>;
 // once.
 class TagReader {
  public:
-  // Servers before 0.40 do not write manifests atomically (ollama-store.md §5). With `patient`, a
-  // file that makes no sense and was written to just now counts as what it was before, or is
-  // TagFailure::pending.
-  // With `memory`, which must outlive this, what has not changed since its begin() is not even
-  // looked at.
+  // Servers before 0.40 do not write manifests atomically (docs/store-format.md §5). With
+  // `patient`, a file that makes no sense and was written to just now counts as what it was before,
+  // or is TagFailure::pending. With `memory`, which must outlive this, what has not changed since
+  // its begin() is not even looked at.
   explicit TagReader(const StoreDir& store, bool patient = false, const StoreLimits& limits = {},
                      StoreMemory* memory = nullptr)
       : store_{store}, patient_{patient}, limits_{limits}, memory_{memory} {}
@@ -91,9 +90,9 @@ class TagReader {
   // What could not be read since begin().
   [[nodiscard]] const ReadFailures& failures() const noexcept { return failures_; }
 
-  // Reads a tag by the rules of its tree (ollama-store.md §3): a regular file holds the manifest; a
-  // symlink must lead to the manifest's own blob in this store, and the blob must hash to its name.
-  // v1 symlinks may also lead to any other regular file, as older servers allow.
+  // Reads a tag by the rules of its tree (docs/store-format.md §3): a regular file holds the
+  // manifest; a symlink must lead to the manifest's own blob in this store, and the blob must hash
+  // to its name. v1 symlinks may also lead to any other regular file, as older servers allow.
   // Throws, as read_blob does, std::system_error if this process lacks descriptors or memory,
   // std::length_error if what was read since begin() is more than the limits allow.
   [[nodiscard]] TagResult read(const Tag& tag);

@@ -28,7 +28,7 @@ bool is_shadow(const ModelName& name) {
          name.model() == "llamacpp" && Digest::parse_hex(name.tag());
 }
 
-// Of a server that is writing a manifest, in either tree (§5).
+// Of a server that is writing a manifest, in either tree (docs/store-format.md §5).
 bool is_temporary(std::string_view name) noexcept {
   return name.starts_with(".manifest-");
 }

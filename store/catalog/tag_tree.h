@@ -11,7 +11,7 @@
 
 namespace ollamafs {
 
-// The two trees in which Ollama keeps the tags of its models (ollama-store.md §3.1, §3.2).
+// The two trees in which Ollama keeps the tags of its models (docs/store-format.md §3.1, §3.2).
 enum class TreeKind { v1, v2 };
 
 // The folder of a tree, relative to the store: "manifests" or "manifests-v2".

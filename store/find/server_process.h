@@ -19,8 +19,8 @@ struct ServerProcess {
   // start sudo as "ollama serve", and while it asks for the password it is root's.
   bool own_word = false;
   bool other_namespace = false;  // it sees other mounts than we do, in a container mostly
-  // Its models folder (ollama-store.md §1), an absolute path that means something in its own mount
-  // namespace. Nothing if its environment may not be read or says too little.
+  // Its models folder (docs/store-format.md §1), an absolute path that means something in its own
+  // mount namespace. Nothing if its environment may not be read or says too little.
   std::optional<std::filesystem::path> models;
 };
 

@@ -57,8 +57,8 @@ class StoreNotFound : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Finds the models folder (ollama-store.md §1). The first of these decides, whether or not it can
-// be read; only what is missing is passed over:
+// Finds the models folder (docs/store-format.md §1). The first of these decides, whether or not it
+// can be read; only what is missing is passed over:
 //   1. `given`, the user's --store, if not empty
 //   2. OLLAMA_MODELS in our own environment
 //   3. the environment of a running `ollama serve` on this machine, Host::uid's servers first. With

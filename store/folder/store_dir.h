@@ -19,8 +19,8 @@ enum class OutsideLinks {
 };
 
 // A models folder (what OLLAMA_MODELS names), open, and the only way in which anything below it is
-// reached. Nothing is believed because of its name (design §4): a path is resolved beneath the
-// folder's own descriptor, and a symlink that leaves the folder is followed only into the
+// reached. Nothing is believed because of its name (docs/view.md §4): a path is resolved beneath
+// the folder's own descriptor, and a symlink that leaves the folder is followed only into the
 // directories that were named for it, or where OutsideLinks says so.
 //
 // The path decides which folder that is: reopen() follows it.

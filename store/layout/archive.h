@@ -9,11 +9,11 @@
 namespace ollamafs {
 
 // Where the manifest stands in a models folder that holds the model in its portable form
-// (ollama-store.md §3.4): "manifests/" and the v1 path, whichever tree it came from.
+// (docs/store-format.md §3.4): "manifests/" and the v1 path, whichever tree it came from.
 [[nodiscard]] std::string portable_manifest_path(const Model& model);
 
-// The tar of a model (design §3): its blobs in the order of their digests, then its manifest. A
-// pure function of the model's name and manifest: the same bytes on every machine and in every
+// The tar of a model (docs/view.md §3): its blobs in the order of their digests, then its manifest.
+// A pure function of the model's name and manifest: the same bytes on every machine and in every
 // release. `model` must be whole. Layout::blobs() are the model's blobs, in the order of
 // Model::blobs.
 [[nodiscard]] Layout archive_layout(const Model& model);

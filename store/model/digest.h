@@ -17,8 +17,8 @@ namespace ollamafs {
 // A SHA-256 digest: what names a blob, and what a model's ID is the beginning of.
 //
 // On disk and in manifests it is written `sha256-<64 hex>` or `sha256:<64 hex>`, in either case
-// (ollama-store.md §5, §10.12). A Digest is the value behind all four spellings; it writes lower
-// case.
+// (docs/store-format.md §5, §10.12). A Digest is the value behind all four spellings; it writes
+// lower case.
 class Digest {
  public:
   static constexpr std::size_t kBytes = 32;

@@ -10,8 +10,9 @@
 namespace ollamafs {
 
 // What a manifest or a list says, read with the leniency of Ollama's own decoder
-// (ollama-store.md §4): unknown fields are ignored, keys match in any case, missing and null fields
-// are zero, versions and media types are not checked. A field of the wrong JSON type is an error.
+// (docs/store-format.md §4): unknown fields are ignored, keys match in any case, missing and null
+// fields are zero, versions and media types are not checked. A field of the wrong JSON type is an
+// error.
 
 // One blob that a manifest names. Nothing here is checked against the disk, nor is the digest.
 struct Layer {
@@ -29,7 +30,7 @@ struct Manifest {
   std::vector<Layer> layers;
 };
 
-// One entry of a list: a manifest blob by its digest, or the manifest itself (ollama-store.md
+// One entry of a list: a manifest blob by its digest, or the manifest itself (docs/store-format.md
 // §3.3).
 struct ListEntry {
   std::string media_type;

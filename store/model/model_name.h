@@ -8,8 +8,9 @@
 namespace ollamafs {
 
 // The name of a model: host, namespace, model and tag, each valid by Ollama's grammar
-// (ollama-store.md §2). The spelling is kept; comparison is by bytes. Two spellings of the public
-// registry or of the default namespace can still be one model to Ollama: logical_name() tells.
+// (docs/store-format.md §2). The spelling is kept; comparison is by bytes. Two spellings of the
+// public registry or of the default namespace can still be one model to Ollama: logical_name()
+// tells.
 class ModelName {
  public:
   static constexpr std::string_view kPublicHost = "registry.ollama.ai";
@@ -26,7 +27,7 @@ class ModelName {
   static std::optional<ModelName> parse(std::string_view text);
 
   // The name that a path below manifests-v2/ stands for: the public registry's host is
-  // `ollama.com` there and ':' is `%3A` (ollama-store.md §3.2).
+  // `ollama.com` there and ':' is `%3A` (docs/store-format.md §3.2).
   static std::optional<ModelName> from_v2_parts(std::string_view host, std::string_view name_space,
                                                 std::string_view model, std::string_view tag);
 
@@ -71,8 +72,8 @@ class ModelName {
 [[nodiscard]] bool equal_fold(std::string_view a, std::string_view b) noexcept;
 
 // A displayed name (ModelName::display or full) as a path that every file system and every tool
-// takes (design §1): ':' before the tag becomes '+', ':' of a port becomes "%3A". Neither '+' nor
-// '%' is in Ollama's grammar, so a path component with '+' is a model and nothing else.
+// takes (docs/view.md §1): ':' before the tag becomes '+', ':' of a port becomes "%3A". Neither '+'
+// nor '%' is in Ollama's grammar, so a path component with '+' is a model and nothing else.
 [[nodiscard]] std::string view_name(std::string_view displayed);
 
 }  // namespace ollamafs

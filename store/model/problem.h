@@ -30,7 +30,8 @@ enum class ProblemKind : std::uint8_t {
   stray_file,    // a file where a folder belongs
   directory,     // a folder where a manifest belongs
   bad_name,      // a name outside Ollama's grammar (docs/store-format.md §2)
-  foreign_link,  // a symlink to something else than the manifest's own blob (§3.2)
+  foreign_link,  // a symlink to something else than the manifest's own blob (docs/store-format.md
+                 // §3.2)
   unlistable,    // a folder that cannot be listed
   // Names.
   hidden,       // another tag stands for the same name

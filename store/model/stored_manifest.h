@@ -45,8 +45,8 @@ struct StoredManifest {
   std::vector<StoredLayer> layers;                // in the manifest's order, all of them
   std::shared_ptr<const std::string> layer_text;  // what their views point into; copies share it
   std::vector<BlobRef> blobs;    // config and layers, each digest once, sorted by digest
-  bool is_anchor = false;        // layers are manifests: what 0.40 leaves in the v1 tree (§3.2)
-  std::int64_t listed_size = 0;  // bytes; SIZE in `ollama list`: duplicates count twice (§6)
+  bool is_anchor = false;        // layers are manifests: of the v1 tree, docs/store-format.md §3.2
+  std::int64_t listed_size = 0;  // bytes; SIZE in `ollama list`, docs/store-format.md §6
   Faults faults;                 // what it names that no store could hold; printable lines
 
   // Takes over a parsed manifest. Never fails: what cannot be right becomes a fault.

@@ -16,7 +16,7 @@
 namespace ollamafs::test {
 namespace {
 
-// Design §3: the blobs in the order of their digests, then the manifest.
+// docs/view.md §3: the blobs in the order of their digests, then the manifest.
 std::vector<Member> expected_members(const Model& model) {
   std::vector<Member> members;
   for (const BlobRef& blob : model.manifest->blobs) {

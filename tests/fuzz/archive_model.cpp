@@ -14,7 +14,8 @@
 namespace ollamafs::test {
 namespace {
 
-// Of the grammar of ollama-store.md §2: `length` bytes that differ from one choice to the next.
+// Of the grammar of docs/store-format.md §2: `length` bytes that differ from one choice to the
+// next.
 std::string name_part(Input& input, std::size_t max, std::string_view more) {
   constexpr std::string_view word =
       "abcdefghijklmnopqrstuvwxyz0123456789_ABCDEFGHIJKLMNOPQRSTUVWXYZ";

@@ -1,4 +1,4 @@
-// Digest: the four spellings (ollama-store.md §5) against a plain reading of the rule.
+// Digest: the four spellings (docs/store-format.md §5) against a plain reading of the rule.
 #include "store/model/digest.h"
 
 #include <openssl/evp.h>

@@ -1,4 +1,4 @@
-// ModelName: what people type and what paths say, against the grammar of ollama-store.md §2.
+// ModelName: what people type and what paths say, against the grammar of docs/store-format.md §2.
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -77,7 +77,7 @@ Parts typed_parts(std::string_view text) {
   return parts;
 }
 
-// What a path below manifests-v2/ stands for (ollama-store.md §3.2).
+// What a path below manifests-v2/ stands for (docs/store-format.md §3.2).
 Parts decoded_v2_parts(Parts parts) {
   const std::string host = folded(parts[0]);
   if (host == "ollama.com" || host == "registry.ollama.ai") {

@@ -1,5 +1,5 @@
 // Whom a mount of one's own is for, made by a user, by root or by sudo, and what is said of a store
-// that its user may not read (design §6). The readers are real processes of real users.
+// that its user may not read (docs/view.md §6). The readers are real processes of real users.
 #include "tests/mounted/access.h"
 
 #include <gmock/gmock.h>

@@ -1,5 +1,5 @@
-// Whom a mount with -o allow_other is for: those who may read the store (design §6). The readers
-// are real processes of real users.
+// Whom a mount with -o allow_other is for: those who may read the store (docs/view.md §6). The
+// readers are real processes of real users.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>

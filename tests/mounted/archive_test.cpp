@@ -204,8 +204,8 @@ TEST_F(Archive, MembersAreTheBlobsInOrderAndThenTheManifest) {
   }
 }
 
-// The same bytes everywhere (design §3), so that an archive can be resumed, compared and published
-// by its hash.
+// The same bytes everywhere (docs/view.md §3), so that an archive can be resumed, compared and
+// published by its hash.
 TEST_F(Archive, MountsOfTwoCopiesOfAStoreGiveTheSameBytes) {
   write_models();
   const fs::path copy = dir / "copy";

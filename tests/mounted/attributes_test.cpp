@@ -1,4 +1,4 @@
-// What the files of a mount say about themselves: design §2 from the modes on.
+// What the files of a mount say about themselves: docs/view.md §2 from the modes on.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
@@ -34,7 +34,7 @@ std::string everything(const struct stat& st) {
   return all.str();
 }
 
-// 2023-07-01T00:00:00Z, and two seconds for each step of the first 24 bits (design §2).
+// 2023-07-01T00:00:00Z, and two seconds for each step of the first 24 bits (docs/view.md §2).
 time_t time_of(const Digest& digest) {
   return 1688169600 + 2 * static_cast<time_t>(std::stoul(digest.hex().substr(0, 6), nullptr, 16));
 }

@@ -1,5 +1,5 @@
 // What open files cost the daemon in descriptors, and what becomes of an open archive whose blobs
-// go away (design §5).
+// go away (docs/view.md §8).
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

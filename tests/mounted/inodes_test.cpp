@@ -1,4 +1,4 @@
-// Inode numbers, the order of listings, links: the first four rows of design §2.
+// Inode numbers, the order of listings, links: the first four rows of docs/view.md §2.
 #include <dirent.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>

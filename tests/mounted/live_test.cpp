@@ -86,7 +86,7 @@ TEST_P(Live, ShowsAnotherVersionWithAllThatIsInIt) {
   EXPECT_NE(walk(mount / "models/one+a").at("").st_ino, before.at("").st_ino);
 }
 
-// Servers before 0.40 do not write manifests atomically (ollama-store.md §5).
+// Servers before 0.40 do not write manifests atomically (docs/store-format.md §5).
 TEST_P(Live, WaitsForAManifestThatIsBeingWritten) {
   const ManifestSpec two = store.text_model(2);
   const fs::path manifest = store.v1_path(*ModelName::parse("two:b"));

@@ -1,4 +1,4 @@
-// The names in a mount (design §1), and that README.txt tells what works.
+// The names in a mount (docs/view.md §1), and that README.txt tells what works.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>

@@ -21,7 +21,7 @@ using ::testing::IsEmpty;
 
 constexpr std::uint64_t kHour = 3600;
 
-// The time that content of a digest shows (design §2), worked out from its digits.
+// The time that content of a digest shows (docs/view.md §2), worked out from its digits.
 std::uint64_t time_of(const Digest& digest) {
   constexpr std::uint64_t start = 1688169600;  // date -ud 2023-07-01 +%s
   return start + 2 * std::stoull(digest.hex().substr(0, 6), nullptr, 16);

@@ -11,7 +11,7 @@ namespace fs = std::filesystem;
 constexpr const char* kLicense =
     "EXAMPLE COMMUNITY LICENSE\n\nYou may run this \"sample\" anywhere.\n";
 
-// ollama-store.md §12.1 and its relatives: one set of weights under several names.
+// docs/store-format.md §12.1 and its relatives: one set of weights under several names.
 void write_text_models(const StoreBuilder& store) {
   ManifestSpec pulled = store.text_model(1, 3'000'000);
   pulled.layers.push_back(store.layer(kLicenseType, kLicense));
@@ -30,7 +30,7 @@ void write_text_models(const StoreBuilder& store) {
   store.v2("localhost:5000/team/tuned:v1.0", tuned, true);
 }
 
-// §12.2
+// docs/store-format.md §12.2.
 void write_vision_model(const StoreBuilder& store) {
   ManifestSpec vision = store.text_model(4, 2'000'000);
   vision.layers.push_back(store.layer(kProjectorType, "GGUF" + random_bytes(5, 700'000)));
@@ -39,7 +39,7 @@ void write_vision_model(const StoreBuilder& store) {
   store.v1("me/describer:latest", vision);
 }
 
-// §12.3
+// docs/store-format.md §12.3.
 void write_cloud_model(const StoreBuilder& store) {
   ManifestSpec cloud;
   cloud.config = store.layer(
@@ -72,7 +72,8 @@ ManifestSpec tensor_model(const StoreBuilder& store, std::size_t tensors, std::s
   return model;
 }
 
-// §12.5: a list, its anchor in the v1 tree, and the shadow tag of its converted child.
+// docs/store-format.md §12.5: a list, its anchor in the v1 tree, and the shadow tag of its
+// converted child.
 void write_list(const StoreBuilder& store) {
   ManifestSpec converted = store.text_model(6, 1'500'000);
   converted.runner = "llamacpp";

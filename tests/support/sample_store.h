@@ -6,9 +6,9 @@
 
 namespace ollamafs::test {
 
-// Fills a store with one model of every shape in ollama-store.md §12, in both trees: text models
-// that share weights, vision with a projector, an adapter, a cloud model, one blob per tensor, a
-// list with its anchor and shadow tag, Hugging Face, a registry with a port. Small: a few
+// Fills a store with one model of every shape in docs/store-format.md §12, in both trees: text
+// models that share weights, vision with a projector, an adapter, a cloud model, one blob per
+// tensor, a list with its anchor and shadow tag, Hugging Face, a registry with a port. Small: a few
 // megabytes.
 void write_sample_models(const StoreBuilder& store);
 

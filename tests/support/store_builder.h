@@ -12,7 +12,7 @@
 
 namespace ollamafs::test {
 
-// The media types of Ollama's layers (ollama-store.md §4).
+// The media types of Ollama's layers (docs/store-format.md §4).
 inline constexpr const char* kModelType = "application/vnd.ollama.image.model";
 inline constexpr const char* kProjectorType = "application/vnd.ollama.image.projector";
 inline constexpr const char* kAdapterType = "application/vnd.ollama.image.adapter";

@@ -198,7 +198,7 @@ TEST_F(FileSystemTest, OpensDirectoriesAndFilesEachInTheirWay) {
   EXPECT_EQ(listed("models/a+b/blobs"), "ok");
 }
 
-// ---- models that are broken in the store (design §4) ----
+// ---- models that are broken in the store (docs/view.md §4) ----
 
 struct Break {
   const char* name;

@@ -81,7 +81,7 @@ TEST_F(NodeTableTest, LetsAnOldSnapshotGo) {
   EXPECT_TRUE(watch.expired());
 }
 
-// fstat on an open file must answer although the file is gone (design §5).
+// fstat on an open file must answer although the file is gone (fs/CONSISTENCY.md).
 TEST_F(NodeTableTest, KeepsAPinnedNodeAndTheSnapshotItIsPartOf) {
   auto first = tree({"pinned", "other"});
   const std::weak_ptr<const Tree> watch = first;

@@ -269,7 +269,7 @@ TEST_F(TreeTest, GivesEverythingToWhoItIsTold) {
   }
 }
 
-// Design §6: who may enter is decided at the root, and nowhere else.
+// docs/view.md §6: who may enter is decided at the root, and nowhere else.
 TEST_F(TreeTest, MayHaveANarrowerRoot) {
   options_.uid = 601;
   options_.root = TreeOptions::Root{0750, 701, 702};

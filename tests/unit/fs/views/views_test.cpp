@@ -107,8 +107,8 @@ TEST_F(Views, ShowAnEmptyStoreAsTwoEmptyFolders) {
   EXPECT_THAT(paths(*tree()), ElementsAre("", "README.txt", "archives", "models"));
 }
 
-// The numbers were computed by another program from the identities of design §2. They must be the
-// same in every release.
+// The numbers were computed by another program from the identities of docs/view.md §2. They must be
+// the same in every release.
 TEST_F(Views, ShowAModelAsTheSmallestCompleteModelsFolder) {
   store_.v1("golden:latest", store_.text_model(1, 1000));
   store_.layer(kLicenseType, "a blob that no model needs");

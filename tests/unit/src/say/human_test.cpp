@@ -10,7 +10,7 @@ namespace ollamafs::test {
 namespace {
 
 // What Ollama itself prints was taken from its format/bytes.go and format/time.go, where the
-// borders are (ollama-store.md §6).
+// borders are (docs/store-format.md §6).
 
 TEST(HumanSize, IsInBytesBelowAThousand) {
   EXPECT_EQ(human_size(0), "0 B");
@@ -47,7 +47,7 @@ TEST(HumanSize, IsCutFromTenOn) {
   EXPECT_EQ(human_size(12'999'999'999'999), "12 TB");
 }
 
-// ollama-store.md §12: what Ollama printed for these.
+// docs/store-format.md §12: what `ollama list` makes of these.
 TEST(HumanSize, IsWhatOllamaPrintedForRealModels) {
   EXPECT_EQ(human_size(2'019'378'105), "2.0 GB");
   EXPECT_EQ(human_size(6'037'237'450), "6.0 GB");

@@ -127,7 +127,7 @@ TEST_F(AudienceOfStore, IsNarrowedByTheFolderOfTheStore) {
   EXPECT_EQ(with_mode(0711, root_), Audience::everyone);  // entering is enough
 }
 
-// The usual install: the home directory of the service's user (ollama-store.md §1).
+// The usual install: the home directory of the service's user (docs/store-format.md §1).
 TEST_F(AudienceOfStore, IsNarrowedByADirectoryAboveTheStore) {
   EXPECT_EQ(with_mode(0750, home_), Audience::group);
   EXPECT_EQ(with_mode(0700, home_), Audience::owner);

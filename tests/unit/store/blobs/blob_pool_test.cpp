@@ -91,7 +91,7 @@ TEST_F(BlobPoolTest, HoldsSmallBlobsInMemoryAndLargeOnesByDescriptor) {
   EXPECT_EQ(content(*large), random_bytes(2, (64 << 10) + 1));
 }
 
-// A model of 10,000 blobs must be readable where 1,024 descriptors are allowed (design §5).
+// A model of 10,000 blobs must be readable where 1,024 descriptors are allowed (docs/view.md §8).
 TEST_F(BlobPoolTest, OpensFurtherBlobsLateWhenItsLimitsAreReached) {
   BlobPool pool{store_, {.descriptors = 3, .memory = 2500, .small = 1000}};
   const std::size_t before = open_descriptors();
@@ -185,7 +185,7 @@ TEST_F(BlobPoolTest, RefusesAFileThatGrewOrShrankSinceTheCatalogSawIt) {
   }
 }
 
-// Ollama touches blobs that it uses again (ollama-store.md §6).
+// Ollama touches blobs that it uses again (docs/store-format.md §6).
 TEST_F(BlobPoolTest, OpensAFileThatWasMerelyTouched) {
   BlobPool pool{store_, {}};
   const Blob blob = write(random_bytes(1, kSize));

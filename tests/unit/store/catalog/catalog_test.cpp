@@ -173,7 +173,7 @@ TEST_F(CatalogTest, HoldsEmptyBlobs) {
   EXPECT_TRUE(find(*read(), "a:latest").whole());
 }
 
-// ---- broken models: every fault names the blob and what is wrong with it (design §4) ----
+// ---- broken models: every fault names the blob and what is wrong with it (docs/view.md §4) ----
 
 TEST_F(CatalogTest, KnowsWhatIsWrongWithABlob) {
   const ManifestSpec spec = store_.text_model(1, 100);

@@ -31,7 +31,7 @@ using ::testing::SizeIs;
 
 constexpr const char* kName = "gemma3:4b";
 
-// A manifest of ollama-store.md §12.5, byte for byte.
+// A manifest of docs/store-format.md §12.5, byte for byte.
 std::string sample(std::string_view name) {
   return read_file(fs::path{OLLAMAFS_FIXTURES} / "samples" / name);
 }
@@ -140,7 +140,7 @@ void make_sparse(const fs::path& path, std::uint64_t size) {
   fs::resize_file(path, size);
 }
 
-// ---- the sample of ollama-store.md §12.5 ----
+// ---- the sample of docs/store-format.md §12.5 ----
 
 TEST_F(ListManifest, IsShownAsItsChild) {
   const std::string child_json = sample("list-child.json");
@@ -172,7 +172,7 @@ TEST_F(ListManifest, IsShownAsItsChild) {
 
 // ---- which child ----
 
-// ggml is what every version can load, llamacpp what 0.40 makes of it (ollama-store.md §3.4).
+// ggml is what every version can load, llamacpp what 0.40 makes of it (docs/store-format.md §3.4).
 TEST_F(ListManifest, PrefersTheOriginalThenTheConvertedThenMlx) {
   const ManifestSpec ggml = child("ggml", 1), llamacpp = child("llamacpp", 2),
                      mlx = child("mlx", 3);

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A file of ollama-store.md §12.3, byte for byte.
+// A file of docs/store-format.md §12.3, byte for byte.
 std::string sample(std::string_view name) {
   return read_file(fs::path{OLLAMAFS_FIXTURES} / "samples" / name);
 }

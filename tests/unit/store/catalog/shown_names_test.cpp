@@ -159,7 +159,7 @@ TEST(ShownNames, CountTheEscapedColons) {
   EXPECT_THAT(shown.problems, ElementsAre(HasSubstr("cannot be shown")));
 }
 
-// ---- the same in a store, which has two trees (ollama-store.md §3.2) ----
+// ---- the same in a store, which has two trees (docs/store-format.md §3.2) ----
 
 // The model that is shown under this name.
 const Model& find(const Catalog& catalog, std::string_view shown) {

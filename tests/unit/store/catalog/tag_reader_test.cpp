@@ -153,7 +153,7 @@ TEST_F(TagReaderTest, ReadsAList) {
   EXPECT_EQ(stored.list.entries[0].runner, "ggml");
 }
 
-// ---- links of the newer tree: the manifest's own blob or nothing (ollama-store.md §3.2) ----
+// ---- links of the newer tree: the manifest's own blob or nothing (docs/store-format.md §3.2) ----
 
 TEST_F(TagReaderTest, ReadsALinkWithAnAbsolutePathIntoTheStore) {
   const Digest digest = store_.v2(kName, model_);

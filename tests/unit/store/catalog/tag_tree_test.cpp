@@ -197,7 +197,8 @@ TEST_F(TagTree, HasProblemsOfOnePrintableLine) {
   }
 }
 
-// A running server writes them and renames them; they are gone the next moment (§3.2, §5).
+// A running server writes them and renames them; they are gone the next moment
+// (docs/store-format.md §3.2, §5).
 TEST_F(TagTree, PassesOverTheTemporaryFilesOfAServer) {
   for (const TreeKind kind : {TreeKind::v1, TreeKind::v2}) {
     const std::string tree = tree_folder(kind);

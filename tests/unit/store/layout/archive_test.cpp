@@ -146,7 +146,7 @@ class Archive : public ::testing::Test {
   StoreBuilder store_{root_};
 };
 
-// Every golden hash below was computed by another program, from design §3 alone. A hash that
+// Every golden hash below was computed by another program, from docs/view.md §3 alone. A hash that
 // changes is an archive that users cannot resume, compare or publish by its hash any more.
 
 TEST_F(Archive, OfATextModelIsTheSameInEveryRelease) {

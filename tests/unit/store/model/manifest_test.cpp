@@ -74,7 +74,7 @@ TEST(Manifest, KeepsItsLayersInOrder) {
             "babc");
 }
 
-// ---- as lenient as Ollama (ollama-store.md §4) ----
+// ---- as lenient as Ollama (docs/store-format.md §4) ----
 
 TEST(Manifest, MayHaveFieldsThatNobodyKnows) {
   const Manifest manifest = plain(

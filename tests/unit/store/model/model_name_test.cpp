@@ -16,7 +16,8 @@ namespace {
 
 using ::testing::Optional;
 
-// The table of ollama-store.md §11. `v1` and `v2` are paths below manifests/ and manifests-v2/.
+// The table of docs/store-format.md §11. `v1` and `v2` are paths below manifests/ and
+// manifests-v2/.
 struct Row {
   std::string_view input, v1, v2, display;
 };
@@ -187,7 +188,7 @@ TEST(ModelName, HasAHostOfUpTo350Bytes) {
   EXPECT_FALSE(ModelName::from_parts(std::string(351, 'h'), "n", "m", "t"));
 }
 
-// Every byte in every part, first and later, against the table of ollama-store.md §2.
+// Every byte in every part, first and later, against the table of docs/store-format.md §2.
 TEST(ModelName, HasExactlyTheGrammarsBytes) {
   const auto word = [](char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';

@@ -30,7 +30,7 @@ using ::testing::SizeIs;
 
 constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
 
-// A manifest of ollama-store.md §12, byte for byte.
+// A manifest of docs/store-format.md §12, byte for byte.
 std::string sample(std::string_view name) {
   return read_file(std::filesystem::path{OLLAMAFS_FIXTURES} / "samples" / name);
 }
@@ -79,7 +79,7 @@ struct Sample {
   std::size_t blobs;
 };
 
-// What ollama-store.md §12 says about each.
+// What docs/store-format.md §12 says about each.
 constexpr Sample kSamples[] = {
     {"text.json", 854, "01d83b49f826f41c03020027cbcdb1b0de22661c40ddb966ac81477546d1dfdd",
      2019378105, 5},
@@ -159,7 +159,8 @@ TEST(StoredManifest, SortsItsBlobsByDigest) {
   EXPECT_TRUE(std::ranges::is_sorted(manifest->blobs, {}, &BlobRef::digest));
 }
 
-// Ollama counts a repeated layer twice in SIZE; on disk it is one file (ollama-store.md §6, §10.5).
+// Ollama counts a repeated layer twice in SIZE; on disk it is one file (docs/store-format.md §6,
+// §10.5).
 TEST(StoredManifest, NamesABlobOnceButListsItTwice) {
   ManifestSpec spec = model({layer("same", 100), layer("same", 100), layer("other", 1)});
   spec.config = layer("other", 1);
