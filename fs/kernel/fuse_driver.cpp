@@ -12,7 +12,9 @@
 #include <string_view>
 #include <vector>
 
+#include "fs/kernel/read_reply.h"
 #include "fs/kernel/request_loop.h"
+#include "fs/kernel/serve.h"
 
 namespace ollamafs {
 namespace {
@@ -26,41 +28,6 @@ constexpr unsigned kDirectIoAllowMmap = 1u << 28;
 
 // Constant: a number is never used again for another node.
 constexpr std::uint64_t kGeneration = 1;
-
-Driver& driver(fuse_req_t req) noexcept {
-  return *static_cast<Driver*>(fuse_req_userdata(req));
-}
-
-int to_errno(const std::error_code& ec) noexcept {
-  const std::error_condition condition = ec.default_error_condition();
-  return condition.category() == std::generic_category() ? condition.value() : EIO;
-}
-
-// Who asks; before the reply.
-Tool tool_of(fuse_req_t req) noexcept {
-  return Tool::of_thread(fuse_req_ctx(req)->pid);
-}
-
-// Runs one operation, about `node` if that is not empty. `operation` either replies and returns no
-// error, or returns one or throws and has not replied: then this does.
-template <class Operation>
-void serve(fuse_req_t req, const NodeRef& node, Operation&& operation) noexcept {
-  FileSystem& fs = driver(req).file_system;
-  int error = EIO;
-  try {
-    error = to_errno(operation(fs));
-  } catch (const std::bad_alloc&) {
-    error = ENOMEM;
-  } catch (const std::system_error& failure) {
-    error = to_errno(failure.code());
-  } catch (...) {
-    error = EIO;
-  }
-  if (error == 0) return;
-  const bool is_given_up = error == EINTR && fuse_req_interrupted(req) != 0;
-  if (node && !is_given_up) fs.request_failed(node, tool_of(req).process(), error);
-  fuse_reply_err(req, error);
-}
 
 // As serve, for a node that must be known: a number that is not is stale, and the kernel looks the
 // name up again.
@@ -277,58 +244,8 @@ void release(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
   fuse_reply_err(req, 0);
 }
 
-std::error_code reply_range(fuse_req_t req, FileSystem& fs, OpenFile& file, std::size_t size,
-                            std::uint64_t start) {
-  thread_local Gathered bytes;
-  std::error_code ec;
-  fs.files().gather(file, bytes, size, start, ec);
-  if (ec) {
-    bytes.release();
-    return ec;
-  }
-  // The file may be closed by another thread as soon as the reply is sent: not what it holds.
-  const auto content = file.content;
-  const NodeRef node = file.pin.ref();
-  const pid_t process = file.opened_by;
-  const std::uint64_t ahead = OpenFiles::ahead_of(file, bytes.size(), start);
-  const auto pieces = bytes.pieces();
-  // EFAULT: a page could not be had, since the disk fails there or the blob was cut short a moment
-  // ago. The kernel has made it EIO.
-  if (fuse_reply_iov(req, pieces.data(), static_cast<int>(pieces.size())) == -EFAULT) {
-    fs.request_failed(node, process, EIO);  // first: it knows already
-    fs.files().find_fault(*content, bytes.size(), start);
-  } else if (ahead > 0) {
-    content->prefetch(start + bytes.size(), ahead);
-  }
-  bytes.release();
-  return {};
-}
-
-// One part of what must be done before a range can be given away, or the answer. True: there is
-// more. Until the answer the kernel keeps the file open.
-bool verify_on(fuse_req_t req, OpenFile& file, std::size_t size, std::uint64_t start,
-               bool over) noexcept {
-  bool more = false;
-  serve(req, file.pin.ref(), [&](FileSystem& fs) -> std::error_code {
-    if (over) return std::make_error_code(std::errc::not_connected);
-    if (fuse_req_interrupted(req)) return std::make_error_code(std::errc::interrupted);
-    std::error_code ec;
-    more = fs.files().verify_on(*file.content, size, start, ec);
-    return more || ec ? ec : reply_range(req, fs, file, size, start);
-  });
-  return more;
-}
-
 void read(fuse_req_t req, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info* info) {
-  OpenFile& file = handle<OpenFile>(info);
-  serve(req, file.pin.ref(), [&](FileSystem& fs) -> std::error_code {
-    const auto start = static_cast<std::uint64_t>(offset);
-    const auto ec = reply_range(req, fs, file, size, start);
-    if (ec != BlobFault::unverified) return ec;
-    driver(req).verifications.add(
-        [req, &file, size, start](bool over) { return verify_on(req, file, size, start, over); });
-    return {};
-  });
+  reply_read(req, handle<OpenFile>(info), size, static_cast<std::uint64_t>(offset));
 }
 
 void statfs(fuse_req_t req, fuse_ino_t) {
