@@ -1,6 +1,6 @@
 #include "fs/kernel/read_reply.h"
 
-#include <cerrno>
+#include <memory>
 #include <system_error>
 
 #include "fs/kernel/serve.h"
@@ -9,31 +9,40 @@
 namespace ollamafs {
 namespace {
 
+// What one thread reads into before it replies. It is kept, because the pages of a fresh one would
+// have to be found for every reply. It never gets larger than the largest request, of which the
+// kernel makes none above kLargestWrite.
+class ReadBuffer {
+ public:
+  // Room for `size` bytes, until the next call. Throws std::bad_alloc, and works again later.
+  [[nodiscard]] char* room_for(std::size_t size) {
+    if (size > size_) {
+      size_ = 0;
+      room_.reset();  // first: never two of them
+      room_ = std::make_unique_for_overwrite<char[]>(size);
+      size_ = size;
+    }
+    return room_.get();
+  }
+
+ private:
+  std::unique_ptr<char[]> room_;
+  std::size_t size_ = 0;  // of room_, bytes
+};
+
 // Replies, or returns why not.
 std::error_code reply_range(fuse_req_t req, FileSystem& fs, OpenFile& file, std::size_t size,
                             std::uint64_t offset) {
-  thread_local Gathered bytes;
+  thread_local ReadBuffer buffer;
+  char* const bytes = buffer.room_for(size);
   std::error_code ec;
-  fs.files().gather(file, bytes, size, offset, ec);
-  if (ec) {
-    bytes.release();
-    return ec;
-  }
-  // The file may be closed by another thread as soon as the reply is sent: not what it holds.
+  const std::size_t count = fs.files().read(file, bytes, size, offset, ec);
+  if (ec) return ec;
+  const std::uint64_t ahead = OpenFiles::ahead_of(file, count, offset);
+  // The file may be closed by another thread as soon as the reply is sent: not its content.
   const auto content = file.content;
-  const NodeRef node = file.pin.ref();
-  const pid_t process = file.opened_by;
-  const std::uint64_t ahead = OpenFiles::ahead_of(file, bytes.size(), offset);
-  const auto pieces = bytes.pieces();
-  // EFAULT: a page could not be had, since the disk fails there or the blob was cut short a moment
-  // ago. The kernel has made it EIO.
-  if (fuse_reply_iov(req, pieces.data(), static_cast<int>(pieces.size())) == -EFAULT) {
-    fs.request_failed(node, process, EIO);  // first: the tool knows already
-    fs.files().find_fault(*content, bytes.size(), offset);
-  } else if (ahead > 0) {
-    content->prefetch(offset + bytes.size(), ahead);
-  }
-  bytes.release();
+  fuse_reply_buf(req, bytes, count);
+  if (ahead > 0) content->prefetch(offset + count, ahead);
   return {};
 }
 

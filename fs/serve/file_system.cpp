@@ -146,8 +146,7 @@ std::unique_ptr<OpenFile> FileSystem::open_file(const NodeRef& file, std::error_
   auto content = files_.content_of(file, ec);
   if (ec) return nullptr;
   auto use = is_blob ? pins_.open(file.tree->catalog(), file->source, process) : Pins::Use{};
-  auto opened =
-      std::make_unique<OpenFile>(nodes_.pin(file), std::move(content), std::move(use), process);
+  auto opened = std::make_unique<OpenFile>(nodes_.pin(file), std::move(content), std::move(use));
   opened->caching =
       file->kind == NodeKind::archive ? Caching::bypass : opened->content->enter_cache();
   return opened;

@@ -33,13 +33,13 @@ std::shared_ptr<const OpenLayout> OpenFiles::known(const NodeRef& file) {
   return open && is_current(*open, file.tree->catalog()) ? open : nullptr;
 }
 
-void OpenFiles::gather(OpenFile& file, Gathered& out, std::size_t size, std::uint64_t offset,
-                       std::error_code& ec) {
+std::size_t OpenFiles::read(const OpenFile& file, char* out, std::size_t size, std::uint64_t offset,
+                            std::error_code& ec) {
   ec.clear();
   const std::uint64_t total = file.content->layout().size();
   size = static_cast<std::size_t>(std::min<std::uint64_t>(size, total - std::min(offset, total)));
-  if (const auto failure = file.content->gather(out, file.window, size, offset))
-    ec = health_.failed(*failure);
+  if (const auto failure = file.content->read(out, size, offset)) ec = health_.failed(*failure);
+  return ec ? 0 : size;
 }
 
 bool OpenFiles::verify_on(const OpenLayout& content, std::size_t size, std::uint64_t offset,
@@ -58,15 +58,6 @@ std::uint64_t OpenFiles::ahead_of(OpenFile& file, std::size_t size, std::uint64_
   const std::uint64_t end = offset + size;
   const bool straight_on = file.next.exchange(end) == offset;
   return straight_on && (offset == 0 || offset / chunk != end / chunk) ? 2 * chunk : 0;
-}
-
-void OpenFiles::find_fault(const OpenLayout& content, std::size_t size,
-                           std::uint64_t offset) noexcept try {
-  auto failures = content.check();
-  if (failures.empty()) failures = content.read_again(size, offset);
-  for (const auto& failure : failures) (void)health_.failed(failure);
-} catch (...) {
-  // The request has failed, which its process has missed.
 }
 
 }  // namespace ollamafs

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <sys/types.h>
-
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -21,19 +19,13 @@ namespace ollamafs {
 
 // A file that is open: what it was when it was opened, to its last close.
 struct OpenFile {
-  OpenFile(NodeTable::Pin file, std::shared_ptr<const OpenLayout> layout, Pins::Use blob,
-           pid_t process)
-      : pin{std::move(file)},
-        use{std::move(blob)},
-        opened_by{process},
-        content{std::move(layout)} {}
+  OpenFile(NodeTable::Pin file, std::shared_ptr<const OpenLayout> layout, Pins::Use blob)
+      : pin{std::move(file)}, use{std::move(blob)}, content{std::move(layout)} {}
 
   NodeTable::Pin pin;
   Pins::Use use;
-  pid_t opened_by;  // process
   Caching caching = Caching::keep;
   std::shared_ptr<const OpenLayout> content;
-  MapWindow window;                     // on the blobs of `content`
   std::atomic<std::uint64_t> next = 0;  // where a reader who goes straight on will read
 };
 
@@ -48,12 +40,12 @@ class OpenFiles {
   [[nodiscard]] std::shared_ptr<const OpenLayout> content_of(const NodeRef& file,
                                                              std::error_code& ec);
 
-  // Gathers in `out` what the file has from `offset` on, up to `size` bytes; fewer only at its end.
-  // A range that cannot be had in full is an error as a whole. BlobFault::unverified: it holds a
-  // blob's last byte, and much of that blob must be hashed first: verify_on() as long as it returns
-  // true, then again.
-  void gather(OpenFile& file, Gathered& out, std::size_t size, std::uint64_t offset,
-              std::error_code& ec);
+  // Reads into `out` what the file has from `offset` on, up to `size` bytes; fewer only at its end.
+  // Returns how many. A range that cannot be had in full is an error as a whole, and what is in
+  // `out` then is for nobody. BlobFault::unverified: it holds a blob's last byte, and much of that
+  // blob must be hashed first: verify_on() as long as it returns true, then again.
+  [[nodiscard]] std::size_t read(const OpenFile& file, char* out, std::size_t size,
+                                 std::uint64_t offset, std::error_code& ec);
 
   // Does a part of that, some milliseconds long. False: there is no more to do, or an error.
   bool verify_on(const OpenLayout& content, std::size_t size, std::uint64_t offset,
@@ -63,10 +55,6 @@ class OpenFiles {
   // straight on, should find in memory: for OpenLayout::prefetch, 0: none.
   [[nodiscard]] static std::uint64_t ahead_of(OpenFile& file, std::size_t size,
                                               std::uint64_t offset) noexcept;
-
-  // To be called if what was gathered of that range could not be had when it was used (EFAULT):
-  // finds the blobs at fault, which are bad from then on.
-  void find_fault(const OpenLayout& content, std::size_t size, std::uint64_t offset) noexcept;
 
  private:
   [[nodiscard]] std::shared_ptr<const OpenLayout> known(const NodeRef& file);

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -43,10 +42,6 @@ const dirent* FileCalls::readdir(DIR* directory) const noexcept {
 
 ssize_t FileCalls::pread(int fd, char* out, std::size_t size, std::uint64_t offset) const noexcept {
   return ::pread(fd, out, size, static_cast<off_t>(offset));
-}
-
-void* FileCalls::mmap(int fd, std::size_t size, std::uint64_t offset) const noexcept {
-  return ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, static_cast<off_t>(offset));
 }
 
 }  // namespace ollamafs

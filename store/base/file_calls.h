@@ -36,9 +36,6 @@ class FileCalls {
   [[nodiscard]] virtual const dirent* readdir(DIR* directory) const noexcept;
   [[nodiscard]] virtual ssize_t pread(int fd, char* out, std::size_t size,
                                       std::uint64_t offset) const noexcept;
-
-  // A shared mapping to read from. What a page of it reads from the disk, the kernel reads itself.
-  [[nodiscard]] virtual void* mmap(int fd, std::size_t size, std::uint64_t offset) const noexcept;
 };
 
 }  // namespace ollamafs

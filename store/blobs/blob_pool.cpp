@@ -97,7 +97,7 @@ struct OpenBlob::Ledger {
   bool agree(const OpenBlob& blob) const {
     const auto it = states.find(blob.digest_);
     return it == states.end() || it->second.size() < 2 ||
-           std::ranges::all_of(it->second, &OpenBlob::may_be_mapped);
+           std::ranges::all_of(it->second, &OpenBlob::is_trusted);
   }
 
   void remove(const OpenBlob& blob) {
@@ -159,7 +159,7 @@ std::error_code OpenBlob::load(const BlobLimits& limits) {
 void OpenBlob::settled() {
   const std::scoped_lock lock{ledger_->mutex};
   ledger_->usage.hashed += identity_.size;
-  if (may_be_mapped()) ledger_->good.insert_or_assign(digest_, identity_);
+  if (is_trusted()) ledger_->good.insert_or_assign(digest_, identity_);
 }
 
 bool OpenBlob::is_state_of(const FileIdentity& file) const noexcept {
@@ -176,7 +176,7 @@ std::error_code OpenBlob::look(FileIdentity& now) const {
 
 std::error_code OpenBlob::check() const noexcept try {
   if (!fd_ && (!verifier_ || !is_late_)) return {};
-  if (superseded_ && !may_be_mapped()) return BlobFault::changed;
+  if (superseded_ && !is_trusted()) return BlobFault::changed;
   FileIdentity now;
   const auto ec = look(now);
   if (ec) return ec;
@@ -199,21 +199,13 @@ Caching OpenBlob::enter_cache() const {
   }
   const auto before = ledger_->cached.find(digest_);
   const bool is_known = before != ledger_->cached.end();
-  if (is_known ? before->second == identity_ : may_be_mapped()) return Caching::keep;
-  if (!may_be_mapped()) {
+  if (is_known ? before->second == identity_ : is_trusted()) return Caching::keep;
+  if (!is_trusted()) {
     ledger_->cached.insert_or_assign(digest_, identity_);
   } else {
     ledger_->cached.erase(before);
   }
   return Caching::begin;
-}
-
-MappedRange OpenBlob::map(std::size_t size, std::uint64_t offset,
-                          std::error_code& ec) const noexcept {
-  MappedRange range{store_.calls(), fd_.get(), offset, size, ec};
-  if (offset > identity_.size || size > identity_.size - offset) ec = kIoError;
-  if (!ec) ec = check();
-  return range;
 }
 
 // In pieces: of each the kernel reads no more than the disk's read_ahead_kb or its max_sectors_kb,
@@ -272,7 +264,7 @@ std::error_code OpenBlob::read_file(char* out, std::size_t size, std::uint64_t o
   // As check(), of the file that was read.
   if (!ec && verifier_) ec = identify(store_.calls(), fd.get(), found);
   if (ec || !verifier_) return ec;
-  return is_state_of(found) && (!superseded_ || may_be_mapped()) ? ec : BlobFault::changed;
+  return is_state_of(found) && (!superseded_ || is_trusted()) ? ec : BlobFault::changed;
 }
 
 BlobPool::BlobPool(const StoreDir& store, BlobLimits limits, Verify verify)

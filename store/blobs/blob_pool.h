@@ -7,7 +7,6 @@
 #include <string>
 #include <system_error>
 
-#include "store/base/mapped_range.h"
 #include "store/base/unique_fd.h"
 #include "store/blobs/blob.h"
 #include "store/blobs/blob_verifier.h"
@@ -61,11 +60,6 @@ class OpenBlob {
   // descriptor or is in memory. Else it is opened anew for every reading.
   [[nodiscard]] bool is_held() const noexcept { return !is_late_; }
 
-  // False while its SHA-256 is still to be computed: then read() must see what is given away.
-  [[nodiscard]] bool may_be_mapped() const noexcept {
-    return !verifier_ || verifier_->verdict() == BlobVerifier::Verdict::good;
-  }
-
   [[nodiscard]] bool lacks_verdict() const noexcept {
     return verifier_ && verifier_->verdict() == BlobVerifier::Verdict::none;
   }
@@ -74,11 +68,6 @@ class OpenBlob {
   // What it caches then never makes a whole file out of bytes that were not verified together.
   [[nodiscard]] Caching enter_cache() const;
 
-  // Maps the `size` bytes from `offset` on; only if there is a descriptor. Errors as of read(): the
-  // file is looked at first, because behind its end a page would be filled up with zeros.
-  [[nodiscard]] MappedRange map(std::size_t size, std::uint64_t offset,
-                                std::error_code& ec) const noexcept;
-
   // Asks the kernel to have a range at hand soon; returns at once.
   void prefetch(std::uint64_t offset, std::uint64_t size) const noexcept;
 
@@ -86,10 +75,11 @@ class OpenBlob {
   // with Verify::yes also BlobFault::changed, see above.
   [[nodiscard]] std::error_code check() const noexcept;
 
-  // Copies the `size` bytes from `offset` on to `out`. All of them or an error: EIO if the file is
-  // shorter than it was or is not the same file any more, or what the kernel says. EMFILE, ENFILE
-  // and ENOMEM are this process's troubles, anything else is the blob's. With Verify::yes also any
-  // BlobFault; after BlobFault::unverified, verify_on() until it has succeeded often enough.
+  // Copies the `size` bytes from `offset` on to `out`. All of them or an error, after which `out`
+  // holds nothing of use: EIO if the file ends before them or is not the same file any more, or
+  // what the kernel says. EMFILE, ENFILE and ENOMEM are this process's troubles, anything else is
+  // the blob's. With Verify::yes also any BlobFault; after BlobFault::unverified, verify_on() until
+  // it has succeeded often enough.
   [[nodiscard]] std::error_code read(char* out, std::size_t size,
                                      std::uint64_t offset) const noexcept;
 
@@ -100,6 +90,10 @@ class OpenBlob {
   friend class BlobPool;
 
   [[nodiscard]] std::error_code load(const BlobLimits& limits);
+  // True where its SHA-256 need not be computed or is known to be right.
+  [[nodiscard]] bool is_trusted() const noexcept {
+    return !verifier_ || verifier_->verdict() == BlobVerifier::Verdict::good;
+  }
   [[nodiscard]] std::error_code look(FileIdentity& now) const;
   [[nodiscard]] std::error_code read_file(char* out, std::size_t size, std::uint64_t offset) const;
   [[nodiscard]] std::error_code read_state(char* out, std::size_t size, std::uint64_t offset) const;

@@ -44,24 +44,6 @@ std::optional<OpenLayout::Failure> OpenLayout::read(char* out, std::size_t size,
   return failure;
 }
 
-std::optional<OpenLayout::Failure> OpenLayout::gather(Gathered& out, MapWindow& window,
-                                                      std::size_t size,
-                                                      std::uint64_t offset) const {
-  out.reset(size);
-  std::optional<Failure> failure;
-  layout_.for_each_in(
-      offset, size, [&](const Segment& segment, std::uint64_t at, std::uint64_t length) {
-        if (failure) return;
-        const std::uint64_t source = segment.source + at;
-        if (segment.is_generated()) {
-          out.add(layout_.generated().data() + source, length);
-        } else if (const auto ec = out.add(*blobs_[segment.blob], window, length, source)) {
-          failure = {ec, blobs_[segment.blob]->digest(), blobs_[segment.blob]->identity()};
-        }
-      });
-  return failure;
-}
-
 std::optional<OpenLayout::Failure> OpenLayout::verify_on(std::size_t size, std::uint64_t offset,
                                                          std::uint64_t most, bool& more) const {
   std::optional<Failure> failure;
@@ -85,26 +67,6 @@ void OpenLayout::prefetch(std::uint64_t offset, std::uint64_t size) const noexce
                         if (!segment.is_generated())
                           blobs_[segment.blob]->prefetch(segment.source + at, length);
                       });
-}
-
-std::vector<OpenLayout::Failure> OpenLayout::read_again(std::size_t size,
-                                                        std::uint64_t offset) const {
-  std::vector<Failure> failures;
-  std::vector<char> room(std::min<std::size_t>(size, 1u << 20));
-  layout_.for_each_in(offset, size,
-                      [&](const Segment& segment, std::uint64_t at, std::uint64_t length) {
-                        if (segment.is_generated()) return;
-                        const OpenBlob& blob = *blobs_[segment.blob];
-                        std::error_code ec;
-                        for (std::uint64_t done = 0; done < length && !ec; done += room.size()) {
-                          const auto piece = std::min<std::uint64_t>(room.size(), length - done);
-                          ec = blob.read(room.data(), piece, segment.source + at + done);
-                        }
-                        // It can be had by now, but who asked for it got an error.
-                        if (!ec) ec = std::make_error_code(std::errc::interrupted);
-                        failures.push_back({ec, blob.digest(), blob.identity()});
-                      });
-  return failures;
 }
 
 std::vector<OpenLayout::Failure> OpenLayout::check() const {

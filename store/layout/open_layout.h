@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "store/blobs/blob_pool.h"
-#include "store/layout/gathered.h"
 #include "store/layout/layout.h"
 
 namespace ollamafs {
@@ -43,11 +42,6 @@ class OpenLayout {
   [[nodiscard]] std::optional<Failure> read(char* out, std::size_t size,
                                             std::uint64_t offset) const noexcept;
 
-  // As read, into `out`, which is emptied first. `window` is the reader's; it must not be used for
-  // another layout, nor longer than this one lives.
-  [[nodiscard]] std::optional<Failure> gather(Gathered& out, MapWindow& window, std::size_t size,
-                                              std::uint64_t offset) const;
-
   // Asks the kernel to have the blobs' parts of a range at hand soon.
   void prefetch(std::uint64_t offset, std::uint64_t size) const noexcept;
 
@@ -58,10 +52,6 @@ class OpenLayout {
 
   // As OpenBlob::enter_cache; of a file that is not one blob alone: keep.
   [[nodiscard]] Caching enter_cache() const;
-
-  // Reads a range once more, of which a part could not be had: its blobs, each with what is wrong
-  // with it, or std::errc::interrupted if it can be had by now.
-  [[nodiscard]] std::vector<Failure> read_again(std::size_t size, std::uint64_t offset) const;
 
   // The blobs whose open files are not what they were any more.
   [[nodiscard]] std::vector<Failure> check() const;

@@ -96,21 +96,21 @@ INSTANTIATE_TEST_SUITE_P(, CopyUnderFaults, ::testing::ValuesIn(kTools),
 
 TEST_P(CopyUnderFaults, IsWholeOrFailsOnABadDisk) {
   copies_among([](FaultPlan& plan, unsigned round) {
-    plan.fail(call::kOpens | call::kPread | call::kMmap, EIO, 0, 1 + round % 3);
+    plan.fail(call::kOpens | call::kPread, EIO, 0, 1 + round % 3);
     plan.skip = round * round;
   });
 }
 
-TEST_P(CopyUnderFaults, IsWholeOrFailsWherePagesCannotBeRead) {
+TEST_P(CopyUnderFaults, IsWholeOrFailsWhereABlobEndsEarly) {
   copies_among([](FaultPlan& plan, unsigned round) {
-    plan.fail(call::kMmap, EIO, round, 1);
-    plan.kind = FaultPlan::Kind::bad_page;
+    plan.fail(call::kPread, EIO, round, 1);
+    plan.kind = FaultPlan::Kind::cut;
   });
 }
 
 TEST_P(CopyUnderFaults, IsWholeOrFailsForWantOfDescriptors) {
   copies_among([](FaultPlan& plan, unsigned round) {
-    plan.fail(call::kOpens | call::kMmap, round % 2 ? EMFILE : ENFILE);
+    plan.fail(call::kOpens, round % 2 ? EMFILE : ENFILE);
     plan.one_in = 2 + round * 8;
   });
 }

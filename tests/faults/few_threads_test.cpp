@@ -28,7 +28,7 @@ TEST(FewThreads, AnswerEverybody) {
   const std::string right = read_file(archive);
 
   faulty.plan->largest_allocation = kLessThanAThreadTakes;
-  faulty.plan->held = call::kMmap;
+  faulty.plan->held = call::kPread;
   std::vector<std::future<Result>> readers;
   for (int i = 0; i < 12; ++i) {
     readers.push_back(std::async(std::launch::async, [&] {

@@ -50,7 +50,7 @@ class Held : public ::testing::Test {
 };
 
 TEST_F(Held, AReadHoldsUpNobodyElse) {
-  faulty_.plan->held = call::kMmap;
+  faulty_.plan->held = call::kPread;
   auto reader = std::async(std::launch::async,
                            [&] { return read_file(weights_of(one_, "one+a")) == right(one_); });
   wait_for_held();
@@ -93,7 +93,7 @@ TEST_F(Held, DelaysChangeNothing) {
 
 // The first signal takes the mount out of sight at once, whatever is waited for.
 TEST_F(Held, ADaemonCanBeEndedThatWaits) {
-  faulty_.plan->held = call::kMmap;
+  faulty_.plan->held = call::kPread;
   auto reader = std::async(std::launch::async,
                            [&] { return read_file(weights_of(one_, "one+a")) == right(one_); });
   wait_for_held();
@@ -105,7 +105,7 @@ TEST_F(Held, ADaemonCanBeEndedThatWaits) {
 
 // The second ends it, although a request will never be answered.
 TEST_F(Held, ADaemonLeavesAtTheSecondSignal) {
-  faulty_.plan->held = call::kMmap;
+  faulty_.plan->held = call::kPread;
   auto reader = std::async(std::launch::async, [&] {
     return run({"cat", weights_of(one_, "one+a")});
   });

@@ -1,6 +1,5 @@
 #include "tests/support/faulty_calls.h"
 
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -95,29 +94,17 @@ const dirent* FaultyCalls::readdir(DIR* directory) const noexcept {
 
 ssize_t FaultyCalls::pread(int fd, char* out, std::size_t size,
                            std::uint64_t offset) const noexcept {
-  if (strikes(call::kPread)) {
-    if (plan_.kind == FaultPlan::Kind::shortened) {
-      size = std::min<std::size_t>(size, 1);
-    } else {
-      errno = plan_.kind == FaultPlan::Kind::error ? plan_.error.load() : EIO;
-      return -1;
-    }
-  }
-  return FileCalls::pread(fd, out, size, offset);
-}
-
-void* FaultyCalls::mmap(int fd, std::size_t size, std::uint64_t offset) const noexcept {
-  if (!strikes(call::kMmap)) return FileCalls::mmap(fd, size, offset);
+  if (!strikes(call::kPread)) return FileCalls::pread(fd, out, size, offset);
   switch (plan_.kind) {
-    case FaultPlan::Kind::error:
-      errno = plan_.error;
-      return MAP_FAILED;
-    case FaultPlan::Kind::bad_page:
-      return ::mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     case FaultPlan::Kind::shortened:
+      return FileCalls::pread(fd, out, std::min<std::size_t>(size, 1), offset);
+    case FaultPlan::Kind::cut:
+      return 0;
+    case FaultPlan::Kind::error:
       break;
   }
-  return FileCalls::mmap(fd, size, offset);
+  errno = plan_.error;
+  return -1;
 }
 
 }  // namespace ollamafs::test

@@ -10,8 +10,8 @@ namespace ollamafs::test {
 // The calls of FileCalls, to be or-ed.
 namespace call {
 inline constexpr unsigned kOpenat2 = 1, kOpenat = 2, kFstat = 4, kReadable = 8, kReadlink = 16,
-                          kReaddir = 32, kPread = 64, kMmap = 128;
-inline constexpr unsigned kOpens = kOpenat2 | kOpenat, kAll = 255;
+                          kReaddir = 32, kPread = 64;
+inline constexpr unsigned kOpens = kOpenat2 | kOpenat, kAll = 127;
 }  // namespace call
 
 // Which calls go wrong, and how. Has no pointers, so that it may lie in memory that a test shares
@@ -20,7 +20,7 @@ struct FaultPlan {
   enum class Kind : std::uint8_t {
     error,      // fails with `error`
     shortened,  // reads one byte only, if it reads
-    bad_page,   // maps pages that cannot be had: who touches them gets EFAULT, as of a bad disk
+    cut,        // reads nothing, if it reads, as behind the end of a file that was cut short
   };
 
   std::atomic<unsigned> calls = 0;  // those that may go wrong: call::
@@ -75,7 +75,6 @@ class FaultyCalls final : public FileCalls {
   [[nodiscard]] const dirent* readdir(DIR* directory) const noexcept override;
   [[nodiscard]] ssize_t pread(int fd, char* out, std::size_t size,
                               std::uint64_t offset) const noexcept override;
-  [[nodiscard]] void* mmap(int fd, std::size_t size, std::uint64_t offset) const noexcept override;
 
  private:
   [[nodiscard]] bool strikes(unsigned which) const noexcept;

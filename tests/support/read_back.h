@@ -11,13 +11,8 @@ namespace ollamafs::test {
 // Up to `size` bytes of an open file, as a reader gets them.
 inline std::string bytes_of(FileSystem& fs, OpenFile& file, std::size_t size, std::uint64_t offset,
                             std::error_code& ec) {
-  Gathered gathered;
-  fs.files().gather(file, gathered, size, offset, ec);
-  std::string bytes;
-  if (ec) return bytes;
-  for (const iovec& piece : gathered.pieces()) {
-    bytes.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
-  }
+  std::string bytes(size, '\0');
+  bytes.resize(fs.files().read(file, bytes.data(), size, offset, ec));
   return bytes;
 }
 

@@ -1,10 +1,6 @@
 // Models that are read while one call after the other fails: a tool gets the right bytes or an
 // error, and no manifest after an error.
 #include <gmock/gmock.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
@@ -37,7 +33,7 @@ struct Fault {
 
 constexpr Fault kFaults[] = {
     {"EIO", FaultPlan::Kind::error, EIO, false},
-    {"BadPage", FaultPlan::Kind::bad_page, EIO, false},
+    {"CutShort", FaultPlan::Kind::cut, EIO, false},
     {"ENOENT", FaultPlan::Kind::error, ENOENT, false},
     {"ESTALE", FaultPlan::Kind::error, ESTALE, false},
     {"EMFILE", FaultPlan::Kind::error, EMFILE, true},
@@ -53,7 +49,7 @@ struct Way {
 };
 
 constexpr Way kWays[] = {
-    {"Mapped", {}, Verify::no},
+    {"Open", {}, Verify::no},
     {"OpenedLate", {0, 0, 64u << 10}, Verify::no},
     {"InMemory", {256, 64u << 20, 64u << 20}, Verify::no},
     {"Verified", {}, Verify::yes},
@@ -81,7 +77,7 @@ class ReadUnderFaults : public ::testing::TestWithParam<Case> {
   void arm(std::uint64_t nth, std::uint64_t times) {
     plan_.fail(call::kAll, fault().error, nth, times);
     plan_.kind = fault().kind;
-    if (fault().kind == FaultPlan::Kind::bad_page) plan_.calls = call::kMmap | call::kPread;
+    if (fault().kind == FaultPlan::Kind::cut) plan_.calls = call::kPread;
   }
 
   // What a reader gets of a file, as the kernel passes it on: empty if anything fails.
@@ -99,25 +95,14 @@ class ReadUnderFaults : public ::testing::TestWithParam<Case> {
     return "";
   }
 
-  // As the driver does it: what is gathered, a system call reads.
+  // As the driver does it.
   std::string read_range(OpenFile& file, std::uint64_t offset) {
     constexpr std::size_t size = 128 << 10;
     std::error_code ec;
-    Gathered gathered;
-    fs_->files().gather(file, gathered, size, offset, ec);
+    std::string bytes = bytes_of(*fs_, file, size, offset, ec);
     while (ec == BlobFault::unverified && fs_->files().verify_on(*file.content, size, offset, ec)) {
     }
-    if (!ec && gathered.size() == 0) fs_->files().gather(file, gathered, size, offset, ec);
-    if (ec) return "";
-    const UniqueFd reply{::memfd_create("reply", MFD_CLOEXEC)};
-    const auto pieces = gathered.pieces();
-    const auto all = static_cast<ssize_t>(gathered.size());
-    if (::pwritev(reply.get(), pieces.data(), static_cast<int>(pieces.size()), 0) != all) {
-      fs_->files().find_fault(*file.content, gathered.size(), offset);
-      return "";
-    }
-    std::string bytes(gathered.size(), '\0');
-    EXPECT_EQ(::pread(reply.get(), bytes.data(), bytes.size(), 0), all);
+    if (!ec && bytes.empty()) bytes = bytes_of(*fs_, file, size, offset, ec);
     return bytes;
   }
 
@@ -227,7 +212,7 @@ INSTANTIATE_TEST_SUITE_P(
       return std::string{std::get<0>(test.param).name} + std::get<1>(test.param).name;
     });
 
-// What is no fault: reads that bring less than was asked for, mappings that cannot be had.
+// What is no fault: reads that bring less than was asked for.
 class SlowRead : public ReadUnderFaults {};
 
 TEST_P(SlowRead, TakesShortReadsForWhatTheyAre) {
@@ -240,18 +225,6 @@ TEST_P(SlowRead, TakesShortReadsForWhatTheyAre) {
   EXPECT_FALSE(copy.failed);
   expect_sound(copy);
   EXPECT_GT(plan_.injected, 100u);
-}
-
-// A store on a file system that does not map, and one that has no memory left for it.
-TEST_P(SlowRead, ReadsWhatCannotBeMapped) {
-  for (const int error : {ENODEV, EINVAL, ENOMEM}) {
-    show();
-    plan_.fail(call::kMmap, error);
-    const Copy copy = copy_directory();
-    EXPECT_FALSE(copy.failed) << ::strerrorname_np(error);
-    expect_sound(copy);
-    EXPECT_EQ(plan_.injected > 0, std::string{way().name} == "Mapped");
-  }
 }
 
 INSTANTIATE_TEST_SUITE_P(
