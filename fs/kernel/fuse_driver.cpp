@@ -166,7 +166,6 @@ void list(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, Add&& 
     const auto listing = fs.list(directory, offset == 0, tool_of(req));
     if (listing == FileSystem::Listing::none)
       return std::make_error_code(std::errc::not_a_directory);
-    if (listing == FileSystem::Listing::gone) return {ESTALE, std::generic_category()};
     const bool names_only = listing == FileSystem::Listing::names;
     char some_room[4096];
     std::vector<char> much_room;
@@ -181,7 +180,7 @@ void list(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, Add&& 
     });
     if (used == 0 && names_only) return std::make_error_code(std::errc::io_error);
     fuse_reply_buf(req, buffer.data(), used);
-    fs.listed(directory, ino);
+    fs.answered_listing(directory, ino);
     return {};
   });
 }

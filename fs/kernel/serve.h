@@ -43,7 +43,7 @@ void serve(fuse_req_t req, const NodeRef& node, Operation&& operation) noexcept 
   }
   if (error == 0) return;
   const bool is_given_up = error == EINTR && fuse_req_interrupted(req) != 0;
-  if (node && !is_given_up) fs.request_failed(node, tool_of(req).process(), error);
+  if (node && !is_given_up) fs.request_failed(node, tool_of(req), error);
   fuse_reply_err(req, error);
 }
 

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdarg>
 #include <cstdio>
 #include <stdexcept>
@@ -119,21 +120,24 @@ void Session::attach(const fuse_custom_io& io, int fd) {
 }
 
 void Session::forget(const CacheNotice& notice) noexcept {
+  int error = 0;
   switch (notice.what) {
     case CacheNotice::What::entry:
-      fuse_lowlevel_notify_inval_entry(session_.get(), notice.node, notice.name.data(),
-                                       notice.name.size());
+      error = fuse_lowlevel_notify_inval_entry(session_.get(), notice.node, notice.name.data(),
+                                               notice.name.size());
       break;
     case CacheNotice::What::attributes:  // an offset below 0 leaves the content alone
-      fuse_lowlevel_notify_inval_inode(session_.get(), notice.node, -1, 0);
+      error = fuse_lowlevel_notify_inval_inode(session_.get(), notice.node, -1, 0);
       break;
     case CacheNotice::What::content:  // a length of 0 is all of it
-      fuse_lowlevel_notify_inval_inode(session_.get(), notice.node, 0, 0);
+      error = fuse_lowlevel_notify_inval_inode(session_.get(), notice.node, 0, 0);
       break;
-    case CacheNotice::What::told:
-      driver_->file_system.kernel_was_told(notice.node);
+    case CacheNotice::What::told:  // else everybody counts as one who was there before
+      if (!untold_) driver_->file_system.kernel_was_told(notice.node);
+      untold_ = false;
       break;
   }
+  if (error != 0 && error != -ENOENT) untold_ = true;
 }
 
 BlobAccess Session::blob_access() const {

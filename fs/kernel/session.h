@@ -50,7 +50,7 @@ class Session {
   void attach(const fuse_custom_io& io, int fd);
 
   // Makes the kernel forget something. What it does not know, or a session that is not mounted, is
-  // no error. Not for handlers, see CacheNotifier.
+  // no error. From one thread, and not from handlers, see CacheNotifier.
   void forget(const CacheNotice& notice) noexcept;
 
   // Who reads the blobs; settled by the first that is opened.
@@ -83,6 +83,7 @@ class Session {
   RequestLoop loop_;
   UniqueFd ended_;  // what libfuse is shown in the end
   bool mounted_ = false;
+  bool untold_ = false;  // the kernel could not take a notice in; of the thread of forget()
 };
 
 // The version of libfuse that this process runs with.

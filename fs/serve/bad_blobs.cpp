@@ -13,16 +13,17 @@ bool BadBlobs::add(const Digest& blob, const FileIdentity& file, const std::stri
 
 // A catalog may not know of a time of the file that has no bearing on its bytes: as when it got
 // another name.
-void BadBlobs::forget_changed(const Catalog& before, const Catalog& after) {
-  const auto identity_in = [](const Catalog& catalog, const Digest& digest) {
-    const auto blob = catalog.blob_index(digest);
-    return blob ? std::optional{catalog.blobs()[*blob].identity} : std::nullopt;
-  };
+void BadBlobs::forget_changed(const FileOf& before, const FileOf& after) {
   const std::scoped_lock lock{mutex_};
   std::erase_if(faults_, [&](const auto& entry) {
-    const auto now = identity_in(after, entry.first);
-    return !now || (*now != entry.second.file && now != identity_in(before, entry.first));
+    const auto now = after(entry.first);
+    return !now || (*now != entry.second.file && now != before(entry.first));
   });
+}
+
+void BadBlobs::forget(const Digest& blob) {
+  const std::scoped_lock lock{mutex_};
+  faults_.erase(blob);
 }
 
 bool BadBlobs::has_fault(const Model& model) const noexcept {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -19,9 +20,14 @@ class BadBlobs {
   // Remembers that reading `blob` from `file` failed. True if that was not known before.
   bool add(const Digest& blob, const FileIdentity& file, const std::string& reason);
 
-  // To be called when `after` takes the place of `before`: forgets the damage of what is another
-  // file since, and another than the one that failed.
-  void forget_changed(const Catalog& before, const Catalog& after);
+  // The file that stands for a blob, if one does.
+  using FileOf = std::function<std::optional<FileIdentity>(const Digest&)>;
+
+  // To be called when other files may stand for blobs than before: forgets the damage of what is
+  // another file since, and another than the one that failed.
+  void forget_changed(const FileOf& before, const FileOf& after);
+
+  void forget(const Digest& blob);
 
   // Whether the model cannot be copied as a whole. Needs no memory.
   [[nodiscard]] bool has_fault(const Model& model) const noexcept;

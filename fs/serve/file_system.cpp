@@ -19,6 +19,9 @@ const std::error_code kIoError = std::make_error_code(std::errc::io_error);
 // How long a listing waits at the most for the version that the store has by now.
 constexpr std::chrono::seconds kLongestRenewal{1};
 
+// How many listings wait for that at the same time.
+constexpr unsigned kMostWaiting = 3;
+
 // Whether an error says what is so, rather than that something could not be had.
 bool is_an_answer(int error) noexcept {
   constexpr int answers[] = {ENOENT, EROFS,  EISDIR,       ENOTDIR, ENODATA,
@@ -43,15 +46,13 @@ void FileSystem::publish(std::shared_ptr<const Tree> tree) {
   const auto before = nodes_.current();
   const auto after = std::move(tree);
   // What can fail comes first: what is shown, the kernel must be told of.
+  const auto change = guard_.prepare(before->catalog(), after->catalog());
   auto notices = notices_between(*before, *after);
-  CacheNotices end{{What::told, 0}};
-  auto change = guard_.changed(before->catalog(), after->catalog());
-  auto seen = blob_listings_of(*after, change.models);
+  notices.splice(notices.end(), blob_listings_of(*after, change.models));
+  notices.push_back({What::told, change.number});
+  guard_.commit(change);
   nodes_.publish(after);
-  end.front().node = change.number;
-  notices.splice(notices.end(), seen);
-  notices.splice(notices.end(), end);
-  health_.changed(before->catalog(), after->catalog());
+  health_.changed(*before, *after);
   on_stale_(std::move(notices));
   const std::scoped_lock lock{published_mutex_};
   published_.notify_all();
@@ -84,8 +85,13 @@ NodeRef FileSystem::lookup(const NodeRef& directory, std::string_view name,
 FileSystem::Listing FileSystem::list(NodeRef& directory, bool begins, const Tool& tool) noexcept {
   if (!directory->is_directory()) return Listing::none;
   if (begins) begin_listing(directory, tool);
-  if (!directory) return Listing::gone;
-  return health_.is_broken(directory) ? Listing::names : Listing::whole;
+  return health_.is_broken(directory) || is_gone(directory) ? Listing::names : Listing::whole;
+}
+
+// Whether it is of a model that went while it was listed: some tools, as OpenSSH's, take a listing
+// that fails for its end, and would have an empty model.
+bool FileSystem::is_gone(const NodeRef& directory) const noexcept {
+  return directory.tree->is_model_directory(*directory) && !nodes_.find(directory->ino);
 }
 
 void FileSystem::begin_listing(NodeRef& directory, const Tool& tool) {
@@ -101,7 +107,8 @@ void FileSystem::begin_listing(NodeRef& directory, const Tool& tool) {
 
 // Who lists a model's directory begins with the model. If nobody is in the midst of the version
 // that is shown, this is the moment to show what the store has. The kernel has found the directory
-// already and goes on by its number, which so stands for the new one.
+// already and goes on by its number, which so stands for the new one. Of a model that is removed
+// the names are listed, and that it cannot be had: see list().
 void FileSystem::renew(NodeRef& directory) try {
   const Model& model = *directory.tree->model(*directory);
   if (!pins_.release(model.view_name)) return;
@@ -111,21 +118,27 @@ void FileSystem::renew(NodeRef& directory) try {
   };
   {
     std::unique_lock lock{published_mutex_};
+    if (waiting_ == kMostWaiting) return;  // the others are needed to answer requests
+    ++waiting_;
     published_.wait_for(lock, kLongestRenewal, [&] { return !is_still_shown(); });
+    --waiting_;
   }
+  if (is_still_shown()) return;
   nodes_.lead_on(directory->ino, model.view_name);
-  directory = nodes_.find(directory->ino);
+  if (NodeRef now = nodes_.find(directory->ino)) directory = std::move(now);
 } catch (const std::bad_alloc&) {  // the old version is listed
 }
 
-void FileSystem::listed(const NodeRef& directory, InodeNumber asked) noexcept try {
+void FileSystem::answered_listing(const NodeRef& directory, InodeNumber asked) noexcept try {
   const Tree& tree = *directory.tree;
   const Model* const model = tree.model(*directory);
   if (!model) return;
   const bool must_be_seen =
       (tree.is_blobs_directory(*directory) && guard_.watches(*model)) ||
       (tree.is_model_directory(*directory) && pins_.is_outdated(model->view_name));
-  if (must_be_seen) on_stale_({{What::content, asked}});
+  // To forget a name, whether it knows it or not, the kernel waits until this listing has been
+  // taken in: only then is there something to forget.
+  if (must_be_seen) on_stale_({{What::entry, asked, "."}, {What::content, asked}});
 } catch (const std::bad_alloc&) {  // the next may not be seen, and is refused the manifest then
 }
 
@@ -154,14 +167,14 @@ std::unique_ptr<OpenFile> FileSystem::open_file(const NodeRef& file, std::error_
 
 // Whoever is refused may list the blobs anew, which must be seen.
 std::error_code FileSystem::may_have(const NodeRef& manifest, pid_t process) {
-  if (guard_.refuses(process, *manifest.tree->model(*manifest))) {
+  if (process == kUnknown || guard_.refuses(process, *manifest.tree->model(*manifest))) {
     on_stale_(blob_listings_of(*manifest.tree, std::span{&manifest->model, 1}));
     return kIoError;
   }
   return health_.check_blobs(manifest);
 }
 
-void FileSystem::request_failed(const NodeRef& node, pid_t process, int error) noexcept try {
+void FileSystem::request_failed(const NodeRef& node, const Tool& tool, int error) noexcept try {
   if (is_an_answer(error)) return;
   if (node->kind == NodeKind::manifest || node->kind == NodeKind::archive) return;  // it is all
   const auto models = node.tree->catalog().models();
@@ -170,6 +183,8 @@ void FileSystem::request_failed(const NodeRef& node, pid_t process, int error) n
   // Of those too that are broken: they may be whole when the process comes to the manifest.
   std::vector<const std::string*> names;
   names.reserve(users.size());
+  const pid_t process = tool.process();
+  if (process == kUnknown) return guard_.missed_something();
   for (const std::uint32_t user : users) names.push_back(&models[user].view_name);
   if (guard_.missed(process, names)) on_stale_(blob_listings_of(*node.tree, users));
 } catch (...) {

@@ -79,7 +79,6 @@ class FileSystem {
   // EIO.
   enum class Listing : std::uint8_t {
     none,   // it is no directory: ENOTDIR
-    gone,   // it is there no more: ESTALE
     names,  // names only, and then EIO
     whole,
   };
@@ -90,7 +89,7 @@ class FileSystem {
   [[nodiscard]] Listing list(NodeRef& directory, bool begins, const Tool& tool = {}) noexcept;
 
   // To be called after each answer to that, with the number that was asked for.
-  void listed(const NodeRef& directory, InodeNumber asked) noexcept;
+  void answered_listing(const NodeRef& directory, InodeNumber asked) noexcept;
 
   // Opens a file for reading, for a tool. EISDIR if it is none; EIO if it is the manifest or the
   // archive of a model that is not whole, if it is a manifest that ManifestGuard refuses, or if a
@@ -101,10 +100,10 @@ class FileSystem {
   // Reads what is open.
   [[nodiscard]] OpenFiles& files() noexcept { return files_; }
 
-  // To be called if a request of a process about `node` failed with this errno. Where the process
+  // To be called if a request of a tool about `node` failed with this errno. Where the process
   // did not get what is there, it does not get the manifest either, until it lists the model's
   // blobs/ anew.
-  void request_failed(const NodeRef& node, pid_t process, int error) noexcept;
+  void request_failed(const NodeRef& node, const Tool& tool, int error) noexcept;
 
   // The extended attributes of a node. ENODATA if there is none of that name.
   [[nodiscard]] std::string attribute(const NodeRef& node, std::string_view name,
@@ -119,6 +118,7 @@ class FileSystem {
  private:
   void begin_listing(NodeRef& directory, const Tool& tool);
   void renew(NodeRef& directory);
+  [[nodiscard]] bool is_gone(const NodeRef& directory) const noexcept;
   [[nodiscard]] std::error_code may_have(const NodeRef& manifest, pid_t process);
 
   const StoreDir& store_;
@@ -132,6 +132,7 @@ class FileSystem {
 
   std::mutex published_mutex_;
   std::condition_variable published_;
+  unsigned waiting_ = 0;  // in renew()
 };
 
 }  // namespace ollamafs

@@ -18,6 +18,14 @@ std::string reason_of(const std::error_code& ec) {
                                                 : ec.message();
 }
 
+// Of what is shown, or else of what only archives are made of.
+std::optional<FileIdentity> file_of(const Tree& tree, const Digest& blob) {
+  for (const Catalog* const catalog : {&tree.catalog(), &tree.stored()}) {
+    if (const auto index = catalog->blob_index(blob)) return catalog->blobs()[*index].identity;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Health::Health(const NodeTable& nodes, const BlobPool& pool, ManifestGuard& guard,
@@ -47,19 +55,25 @@ std::error_code Health::failed(const OpenLayout::Failure& failure) noexcept try 
 // because the store has another file for it already. Who met the old one has missed it.
 bool Health::may_pass(const OpenLayout::Failure& failure) const {
   if (failure.error == BlobFault::changed) return true;
-  const auto tree = nodes_.current();
-  const auto now = tree->catalog().blob_index(failure.blob);
-  return now && !same_file(tree->catalog().blobs()[*now].identity, failure.file);
+  const auto now = file_of(*nodes_.current(), failure.blob);
+  return now && !same_file(*now, failure.file);
 }
 
 void Health::blob_is_bad(const OpenLayout::Failure& failure) {
   const std::string reason = reason_of(failure.error);
   if (!bad_blobs_.add(failure.blob, failure.file, reason)) return;
+  // Another file may have been found for it meanwhile, which must not be taken for the bad one.
+  if (may_pass(failure)) return bad_blobs_.forget(failure.blob);
   const auto tree = nodes_.current();
   if (const auto index = tree->catalog().blob_index(failure.blob))
     on_stale_(ways_through(*tree, tree->catalog().users(*index)));
   on_bad_blob_(fmt::format("blob {} could not be read: {}; all models that need it are broken now",
                            failure.blob.blob_name(), reason));
+}
+
+void Health::changed(const Tree& before, const Tree& after) {
+  bad_blobs_.forget_changed([&](const Digest& blob) { return file_of(before, blob); },
+                            [&](const Digest& blob) { return file_of(after, blob); });
 }
 
 std::error_code Health::check_blobs(const NodeRef& manifest) {

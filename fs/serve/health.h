@@ -46,9 +46,7 @@ class Health {
   [[nodiscard]] std::error_code check_blobs(const NodeRef& manifest);
 
   // To be called when `after` takes the place of `before`.
-  void changed(const Catalog& before, const Catalog& after) {
-    bad_blobs_.forget_changed(before, after);
-  }
+  void changed(const Tree& before, const Tree& after);
 
  private:
   [[nodiscard]] bool may_pass(const OpenLayout::Failure& failure) const;

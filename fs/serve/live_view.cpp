@@ -180,14 +180,14 @@ void LiveView::note_once(std::string& last, const std::string& text) const {
 
 // What was read, but for the models that are in use. Again, if one came into use meanwhile: it must
 // not change under a tool that has just begun. But not for ever, if one tool after the other
-// begins: those are left to the guard of versions.
+// begins: those are left to the guard of manifests.
 void LiveView::show(bool anyhow) {
   for (int tries = 1;; ++tries) {
     const auto begun = fs_.pins().begun();
     const auto current = fs_.current();
     const auto next = with_pinned(current->catalog());
-    if (!anyhow && *next == current->catalog()) return;
-    const auto tree = calls_.make_tree(next, current.get());
+    if (!anyhow && *next == current->catalog() && *scanned_ == current->stored()) return;
+    const auto tree = calls_.make_tree(next, scanned_, current.get());
     if (fs_.pins().unless_begun(begun, [&] { fs_.publish(tree); })) break;
     if (tries < kTries) continue;
     fs_.publish(tree);

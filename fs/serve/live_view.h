@@ -35,8 +35,10 @@ class LiveView {
 
   // All are called from the thread of this.
   struct Calls {
-    // Makes the tree that follows `previous`.
-    std::function<std::shared_ptr<const Tree>(std::shared_ptr<const Catalog>, const Tree* previous)>
+    // Makes the tree that follows `previous`, of what is shown and what the store has (see Tree).
+    std::function<std::shared_ptr<const Tree>(std::shared_ptr<const Catalog> catalog,
+                                              std::shared_ptr<const Catalog> stored,
+                                              const Tree* previous)>
         make_tree;
     // Whether the tree that is shown is not what make_tree would make of the same catalog, because
     // of what a catalog does not hold: the modes of the store's folders.

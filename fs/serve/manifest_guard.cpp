@@ -40,19 +40,24 @@ void for_each_difference(const Catalog& before, const Catalog& after, Went&& wen
 
 }  // namespace
 
-ManifestGuard::Changed ManifestGuard::changed(const Catalog& before, const Catalog& after) {
+// An entry too many does no harm.
+ManifestGuard::Change ManifestGuard::prepare(const Catalog& before, const Catalog& after) {
   const std::scoped_lock lock{mutex_};
-  // First what needs memory. An entry too many does no harm.
-  Changed change{changes_ + 1, {}};
+  Change change{before, after, changes_ + 1, {}};
   for_each_difference(
       before, after, [&](const Model& model) { models_.try_emplace(model.view_name); },
       [&](std::uint32_t index, const Model& model) {
         if (guards_all_that_come_) models_.try_emplace(model.view_name);
         if (models_.contains(model.view_name)) change.models.push_back(index);
       });
+  return change;
+}
+
+void ManifestGuard::commit(const Change& change) noexcept {
+  const std::scoped_lock lock{mutex_};
   const SinceBoot now = since_boot();
   for_each_difference(
-      before, after,
+      change.before, change.after,
       [&](const Model& model) {
         Guarded& entry = models_.find(model.view_name)->second;
         if (!std::exchange(entry.is_gone, true)) ++gone_;
@@ -72,7 +77,6 @@ ManifestGuard::Changed ManifestGuard::changed(const Catalog& before, const Catal
   changes_ = change.number;
   forget_gone_if_many();
   any_ = !models_.empty() || all_missed_ != kNever;
-  return change;
 }
 
 void ManifestGuard::forget_gone_if_many() {

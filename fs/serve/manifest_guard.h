@@ -30,21 +30,27 @@ namespace ollamafs {
 // Safe to use from several threads.
 class ManifestGuard {
  public:
-  struct Changed {
+  // That `after` is shown instead of `before`.
+  struct Change {
+    const Catalog& before;
+    const Catalog& after;
     std::uint64_t number;               // of this change; they grow
-    std::vector<std::uint32_t> models;  // of `after`: indexes, ascending
+    std::vector<std::uint32_t> models;  // of `after` that are guarded because of it: ascending
   };
-  // To be called when `after` is shown instead of `before`, before it is. If it throws, nothing has
-  // changed. Returns which models are guarded because of it.
-  [[nodiscard]] Changed changed(const Catalog& before, const Catalog& after);
+  // Makes room to note a change. If it throws std::bad_alloc, nothing has changed. Of one thread at
+  // a time, with the commit() that follows.
+  [[nodiscard]] Change prepare(const Catalog& before, const Catalog& after);
+
+  // Notes it. To be called before `after` can be seen.
+  void commit(const Change& change) noexcept;
 
   // To be called when the kernel has forgotten what the changes up to this number made wrong: a
-  // process that begins from now on can know nothing of what was before them.
+  // process that begins from now on cannot be given anything of what was before them.
   void kernel_was_told(std::uint64_t number) noexcept;
 
-  // A process did not get a part of these models (by view name) that is there: its request failed.
-  // True if it will be refused one of their manifests that it was not refused before. Where there
-  // is no memory to note it, as missed_something().
+  // A request of a process for a part of these models (by view name) failed, although the part is
+  // there. True if this was not known: then the listings of their blobs/ must be seen from now on.
+  // Where there is no memory to note it, as missed_something().
   bool missed(pid_t process, std::span<const std::string* const> models) noexcept;
 
   // For want of memory it is not known who missed what: so every process that is there now has

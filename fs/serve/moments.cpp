@@ -6,8 +6,6 @@
 namespace ollamafs {
 namespace {
 
-constexpr std::size_t kMany = 64;
-
 bool is_over(const std::pair<const pid_t, SinceBoot>& entry) noexcept {
   return has_ended(entry.first, entry.second);
 }
@@ -15,7 +13,10 @@ bool is_over(const std::pair<const pid_t, SinceBoot>& entry) noexcept {
 }  // namespace
 
 void Moments::note(pid_t process) {
-  if (moments_.size() >= kMany && !moments_.contains(process)) std::erase_if(moments_, is_over);
+  if (moments_.size() >= many_ && !moments_.contains(process)) {
+    std::erase_if(moments_, is_over);
+    many_ = std::max(many_, 2 * moments_.size());
+  }
   moments_[process] = since_boot();
 }
 

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <map>
 
 #include "fs/serve/tool.h"
@@ -31,6 +32,7 @@ class Moments {
 
  private:
   std::map<pid_t, SinceBoot> moments_;
+  std::size_t many_ = 64;  // so many are looked through for those that have ended
 };
 
 }  // namespace ollamafs

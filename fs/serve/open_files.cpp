@@ -11,7 +11,8 @@ std::shared_ptr<const OpenLayout> OpenFiles::content_of(const NodeRef& file, std
   ec.clear();
   if (auto open = known(file)) return open;
   std::optional<OpenLayout::Failure> failure;
-  auto content = open_layout(pool_, file.tree->catalog(), file->recipe(*file.tree, *file), failure);
+  auto content =
+      open_layout(pool_, file.tree->catalog_of(*file), file->recipe(*file.tree, *file), failure);
   if (failure) {
     ec = health_.failed(*failure);
     return nullptr;
@@ -30,7 +31,7 @@ std::shared_ptr<const OpenLayout> OpenFiles::known(const NodeRef& file) {
     const auto it = contents_.find(file->ino);
     if (it != contents_.end()) open = it->second.lock();
   }
-  return open && is_current(*open, file.tree->catalog()) ? open : nullptr;
+  return open && is_current(*open, file.tree->catalog_of(*file)) ? open : nullptr;
 }
 
 std::size_t OpenFiles::read(const OpenFile& file, char* out, std::size_t size, std::uint64_t offset,

@@ -34,36 +34,37 @@ Pins::Use Pins::open(const Catalog& catalog, std::uint32_t blob, pid_t process) 
   return use;
 }
 
-Pins::PinPtr Pins::pin(const Catalog& catalog, const Model& model, pid_t process) {
+Pins::InUsePtr Pins::pin(const Catalog& catalog, const Model& model, pid_t process) {
   const Version version{model.view_name, model.manifest->digest};
-  if (PinPtr known = use_known(version, process)) return known;
-  PinPtr fresh = hold(catalog, model);
+  if (InUsePtr known = use_known(version, process)) return known;
+  InUsePtr fresh = open_blobs(catalog, model);
   const std::scoped_lock lock{mutex_};
-  const bool is_first = pins_.empty();
-  const auto [it, is_new] = pins_.try_emplace(version, std::move(fresh));
+  const bool is_first = uses_.empty();
+  const auto [it, is_new] = uses_.try_emplace(version, std::move(fresh));
   begin(*it->second, process);
   if (is_new && it->second->is_held) ++begun_;
   if (is_first) ::eventfd_write(news_.get(), 1);
   return it->second;
 }
 
-Pins::PinPtr Pins::use_known(const Version& version, pid_t process) {
+Pins::InUsePtr Pins::use_known(const Version& version, pid_t process) {
   const std::scoped_lock lock{mutex_};
-  const auto it = pins_.find(version);
-  if (it == pins_.end()) return nullptr;
+  const auto it = uses_.find(version);
+  if (it == uses_.end()) return nullptr;
   begin(*it->second, process);
   return it->second;
 }
 
-void Pins::begin(Pin& pin, pid_t process) {
+void Pins::begin(InUse& pin, pid_t process) {
   pin.opened.note(process);
   ++pin.opens;
 }
 
 // Without the lock, since it may take a while. What could not be held is not tried again for each
 // of thousands of blobs.
-Pins::PinPtr Pins::hold(const Catalog& catalog, const Model& model) {
-  auto pin = std::make_shared<Pin>();
+Pins::InUsePtr Pins::open_blobs(const Catalog& catalog, const Model& model) {
+  auto pin = std::make_shared<InUse>();
+  if (hold_.count() == 0) return pin;  // who has opened a blob has it
   pin->blobs.reserve(model.blobs.size());
   for (const std::uint32_t index : model.blobs) {
     std::error_code ec;
@@ -78,20 +79,20 @@ Pins::PinPtr Pins::hold(const Catalog& catalog, const Model& model) {
   return pin;
 }
 
-void Pins::closed(const std::vector<PinPtr>& pins) {
-  std::vector<PinPtr> over;
+void Pins::closed(const std::vector<InUsePtr>& pins) {
+  std::vector<InUsePtr> over;
   const std::scoped_lock lock{mutex_};
-  for (const PinPtr& pin : pins) {
+  for (const InUsePtr& pin : pins) {
     if (--pin->opens == 0) pin->last_close = Clock::now();
   }
   if (hold_.count() == 0) over = take_over();
 }
 
 // What is over goes behind the lock: that may close many files.
-std::vector<Pins::PinPtr> Pins::take_over() {
-  std::vector<PinPtr> over;
+std::vector<Pins::InUsePtr> Pins::take_over() {
+  std::vector<InUsePtr> over;
   const auto now = Clock::now();
-  std::erase_if(pins_, [&](auto& entry) {
+  std::erase_if(uses_, [&](auto& entry) {
     if (!is_over(*entry.second, now)) return false;
     over.push_back(std::move(entry.second));
     return true;
@@ -100,11 +101,11 @@ std::vector<Pins::PinPtr> Pins::take_over() {
 }
 
 std::vector<std::uint32_t> Pins::pinned(const Catalog& shown) {
-  std::vector<PinPtr> over;
+  std::vector<InUsePtr> over;
   std::vector<std::uint32_t> models;
   const std::scoped_lock lock{mutex_};
   over = take_over();
-  for (const auto& [version, pin] : pins_) {
+  for (const auto& [version, pin] : uses_) {
     const auto& [view_name, digest] = version;
     if (!pin->is_held) continue;
     const Model* const model = shown.at_view_name(view_name);
@@ -119,7 +120,7 @@ std::optional<Pins::Clock::time_point> Pins::next_end() const {
   const std::scoped_lock lock{mutex_};
   // One that is open ends with its hold if it is closed now, which nobody is told.
   const auto open_end = Clock::now() + std::max<Clock::duration>(hold_, kShortestWait);
-  for (const auto& [version, pin] : pins_) {
+  for (const auto& [version, pin] : uses_) {
     const auto end = pin->opens == 0 ? pin->last_close + hold_ : open_end;
     if (!next || end < *next) next = end;
   }
@@ -154,20 +155,19 @@ bool Pins::is_outdated(std::string_view model) const {
 
 bool Pins::release(std::string_view model) {
   if (!any_outdated_) return false;
-  std::vector<PinPtr> over;  // as in take_over()
+  std::vector<InUsePtr> over;  // as in take_over()
   const std::scoped_lock lock{mutex_};
   if (!outdated_.contains(model)) return false;
-  for (auto it = pins_.begin(); it != pins_.end();) {
-    const Pin& pin = *it->second;
-    const bool is_of_it = it->first.first == model;
-    if (is_of_it && (pin.opens > 0 || !pin.opened.all_have_ended())) return false;
-    if (!is_of_it) {
-      ++it;
-      continue;
-    }
-    over.push_back(std::move(it->second));
-    it = pins_.erase(it);
-  }
+  const auto is_of_it = [&](const auto& entry) { return entry.first.first == model; };
+  const auto is_needed = [&](const auto& entry) {
+    return is_of_it(entry) && (entry.second->opens > 0 || !entry.second->opened.all_have_ended());
+  };
+  if (std::ranges::any_of(uses_, is_needed)) return false;
+  over.reserve(uses_.size());
+  std::erase_if(uses_, [&](auto& entry) {
+    if (is_of_it(entry)) over.push_back(std::move(entry.second));
+    return !entry.second;
+  });
   released_ = true;
   ::eventfd_write(news_.get(), 1);
   return true;

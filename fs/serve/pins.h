@@ -42,14 +42,14 @@ class Pins {
 
  private:
   // One version of a model that is in use.
-  struct Pin {
+  struct InUse {
     std::uint32_t opens = 0;
     Clock::time_point last_close{};
     Moments opened;       // when a process opened one of its blobs
     bool is_held = true;  // else this only remembers that it could not be
     std::vector<std::shared_ptr<const OpenBlob>> blobs;
   };
-  using PinPtr = std::shared_ptr<Pin>;
+  using InUsePtr = std::shared_ptr<InUse>;
   using Version = std::pair<std::string, Digest>;  // view name, manifest
 
  public:
@@ -66,10 +66,10 @@ class Pins {
 
    private:
     friend class Pins;
-    Use(Pins& pins, std::vector<PinPtr> of) noexcept : pins_{&pins}, of_{std::move(of)} {}
+    Use(Pins& pins, std::vector<InUsePtr> of) noexcept : pins_{&pins}, of_{std::move(of)} {}
 
     Pins* pins_ = nullptr;
-    std::vector<PinPtr> of_;
+    std::vector<InUsePtr> of_;
   };
 
   // While not enabled, opening is no use: for what this program opens itself to try its mount.
@@ -111,13 +111,13 @@ class Pins {
   [[nodiscard]] bool take_released() noexcept { return released_.exchange(false); }
 
  private:
-  void closed(const std::vector<PinPtr>& pins);
-  [[nodiscard]] PinPtr pin(const Catalog& catalog, const Model& model, pid_t process);
-  [[nodiscard]] PinPtr use_known(const Version& version, pid_t process);
-  [[nodiscard]] PinPtr hold(const Catalog& catalog, const Model& model);
-  static void begin(Pin& pin, pid_t process);
-  [[nodiscard]] std::vector<PinPtr> take_over();
-  [[nodiscard]] bool is_over(const Pin& pin, Clock::time_point now) const {
+  void closed(const std::vector<InUsePtr>& pins);
+  [[nodiscard]] InUsePtr pin(const Catalog& catalog, const Model& model, pid_t process);
+  [[nodiscard]] InUsePtr use_known(const Version& version, pid_t process);
+  [[nodiscard]] InUsePtr open_blobs(const Catalog& catalog, const Model& model);
+  static void begin(InUse& pin, pid_t process);
+  [[nodiscard]] std::vector<InUsePtr> take_over();
+  [[nodiscard]] bool is_over(const InUse& pin, Clock::time_point now) const {
     return pin.opens == 0 && now - pin.last_close >= hold_;
   }
 
@@ -128,7 +128,7 @@ class Pins {
   std::atomic<bool> released_ = false;
   UniqueFd news_;
   mutable std::mutex mutex_;
-  std::map<Version, PinPtr> pins_;
+  std::map<Version, InUsePtr> uses_;
   std::set<std::string, std::less<>> outdated_;
   std::uint64_t begun_ = 0;
 };

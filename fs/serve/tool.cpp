@@ -13,16 +13,18 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <system_error>
 
 #include "store/base/unique_fd.h"
+#include "store/folder/read_file.h"
 
 namespace ollamafs {
 namespace {
 
-constexpr pid_t kKernel = 2;  // kthreadd, whose children its threads are
-constexpr int kPath = 32;     // bytes of a path in /proc
+constexpr pid_t kKthreadd = 2;  // whose children the threads of the kernel are
+constexpr int kPath = 32;       // bytes of a path in /proc
 
-// Nothing if the file cannot be read.
+// Nothing if the file cannot be read, with the reason in errno.
 std::string_view beginning_of(const char* path, std::span<char> text) noexcept {
   const UniqueFd file{::open(path, O_RDONLY | O_CLOEXEC)};
   const ssize_t size = file ? ::read(file.get(), text.data(), text.size()) : -1;
@@ -84,17 +86,15 @@ bool has_ended(pid_t process, SinceBoot moment) noexcept {
   return (::kill(process, 0) != 0 && errno == ESRCH) || began_after(process, moment);
 }
 
-bool stands_for_many(pid_t process) noexcept {
-  return process == 0 || process == kKernel;
-}
-
 pid_t Tool::process() const noexcept {
   if (thread_ == 0) return process_;
   char path[kPath];
   std::snprintf(path, sizeof path, "/proc/%d/status", static_cast<int>(thread_));
   char text[512];  // both are among the first lines; a name has 15 bytes at most
   const std::string_view status = beginning_of(path, text);
-  if (number(status, "\nPPid:\t") == kKernel && is_of_the_kernel(thread_)) return kKernel;
+  if (status.empty() && is_shortage({errno, std::generic_category()})) return kUnknown;
+  const bool may_be_kernel = thread_ == kKthreadd || number(status, "\nPPid:\t") == kKthreadd;
+  if (may_be_kernel && is_of_the_kernel(thread_)) return kKernel;
   return number(status, "\nTgid:\t").value_or(thread_);
 }
 

@@ -17,9 +17,17 @@ using SinceBoot = std::chrono::nanoseconds;
 // or a younger one. False if that cannot be found out, and for a number that stands_for_many().
 [[nodiscard]] bool has_ended(pid_t process, SinceBoot moment) noexcept;
 
-// Whether a number stands for more than one program: that of the kernel, whose NFS server answers
-// whom it likes, and 0, for all processes that this process's namespace does not have.
-[[nodiscard]] bool stands_for_many(pid_t process) noexcept;
+// The threads of the kernel, as one: its NFS server answers whom it likes.
+inline constexpr pid_t kKernel = -2;
+
+// Nobody knows which: for want of a descriptor, say.
+inline constexpr pid_t kUnknown = -1;
+
+// Whether a number stands for more than one program: kKernel, kUnknown, and 0, for all processes
+// that this process's namespace does not have.
+[[nodiscard]] constexpr bool stands_for_many(pid_t process) noexcept {
+  return process <= 0;
+}
 
 // Who asks for something. FUSE tells the thread; what goes on behind something that failed is the
 // whole process, and programs in Go, say, let any thread of theirs go on. The threads of the kernel
@@ -37,9 +45,8 @@ class Tool {
     return tool;
   }
 
-  // Its number. Where it cannot be found out, for want of a descriptor, or because proc(5) hides it
-  // (hidepid=), or because the thread is gone, that of the thread: for a process that has no other,
-  // that is the same. What this process's namespace does not have is 0.
+  // Its number, kKernel, 0 or kUnknown. Where proc(5) hides it (hidepid=), or where the thread is
+  // gone, that of the thread: for a process that has no other, that is the same.
   [[nodiscard]] pid_t process() const noexcept;
 
  private:

@@ -12,8 +12,11 @@ std::shared_ptr<const Tree> NodeTable::current() const {
   return current_;
 }
 
+// A number that was led on to a version which goes now is stale for good: also if that version
+// comes back, the kernel may know of others by it.
 void NodeTable::publish(std::shared_ptr<const Tree> tree) {
   const std::scoped_lock lock{mutex_};
+  std::erase_if(led_on_, [&](const auto& entry) { return !tree->find(entry.second); });
   current_.swap(tree);  // the old one goes behind the lock, if nobody else has it
 }
 
@@ -22,14 +25,16 @@ NodeRef NodeTable::find(InodeNumber ino) const {
   if (const Node* node = current_->find(ino)) return {current_, node};
   if (const auto it = pinned_.find(ino); it != pinned_.end()) return it->second.ref;
   const auto it = led_on_.find(ino);
-  const Node* const now = it == led_on_.end() ? nullptr : current_->model_directory(it->second);
+  const Node* const now = it == led_on_.end() ? nullptr : current_->find(it->second);
   return now ? NodeRef{current_, now} : NodeRef{};
 }
 
 void NodeTable::lead_on(InodeNumber old, const std::string& view_name) {
   const std::scoped_lock lock{mutex_};
+  const Node* const now = current_->model_directory(view_name);
+  if (!now || now->ino == old) return;
   if (led_on_.size() == kMostLedOn) led_on_.clear();  // those are stale then, and looked up again
-  led_on_[old] = view_name;
+  led_on_[old] = now->ino;
 }
 
 NodeTable::Pin NodeTable::pin(NodeRef ref) {

@@ -40,8 +40,9 @@ class NodeTable {
   // to. Empty: ESTALE.
   [[nodiscard]] NodeRef find(InodeNumber ino) const;
 
-  // From now on the number of a model's directory that is shown no more stands for the directory of
-  // the version that is shown under this view name.
+  // The number of a model's directory that is shown no more stands for the directory of the version
+  // that is shown under this view name now, as long as that is shown: rsync stands in the old one
+  // by its number when the model has just been renewed for it. Nothing happens if there is none.
   void lead_on(InodeNumber old, const std::string& view_name);
 
   // As long as a pin lives, find() answers for its node.
@@ -74,7 +75,7 @@ class NodeTable {
   mutable std::mutex mutex_;
   std::shared_ptr<const Tree> current_;
   std::unordered_map<InodeNumber, Pinned> pinned_;
-  std::unordered_map<InodeNumber, std::string> led_on_;  // to a view name
+  std::unordered_map<InodeNumber, InodeNumber> led_on_;
 };
 
 }  // namespace ollamafs

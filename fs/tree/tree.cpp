@@ -52,7 +52,7 @@ const std::string& Tree::text(const Node& node) const {
 }
 
 const Model* Tree::model(const Node& node) const noexcept {
-  return node.model == Node::kNone ? nullptr : &catalog_->models()[node.model];
+  return node.model == Node::kNone ? nullptr : &catalog_of(node).models()[node.model];
 }
 
 }  // namespace ollamafs

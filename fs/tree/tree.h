@@ -23,7 +23,7 @@ enum class NodeKind : std::uint8_t {
   directory,
   blob,      // a blob of the store, byte for byte
   manifest,  // the manifest in a model directory
-  archive,   // a model's tar
+  archive,   // a file assembled from several blobs: a model's tar
   text,      // generated text, as README.txt
 };
 
@@ -39,7 +39,7 @@ struct Node {
   std::uint32_t nlink = 0;        // directory entries that lead here
   std::uint64_t size = 0;         // bytes; 0 for directories and texts: Tree::size_of()
   std::int64_t mtime = 0;         // seconds; ctime and atime are the same, but for `change`
-  std::uint32_t model = kNone;    // what it belongs to: index into Catalog::models()
+  std::uint32_t model = kNone;    // what it belongs to: index into models() of catalog_of()
   std::uint32_t source = kNone;   // a blob's index into Catalog::blobs(); a text's in the tree
   std::uint32_t parent = kNone;   // of a directory: node index
   std::uint32_t first_entry = 0;  // of a directory: where its entries begin
@@ -59,11 +59,20 @@ struct Dentry {
   std::uint64_t cookie;
 };
 
-// All nodes of the view at one moment, made from one catalog. Immutable and shared between threads;
-// made by TreeBuilder.
+// All nodes of the view at one moment. Immutable and shared between threads; made by TreeBuilder.
 class Tree {
  public:
+  // What is shown, but for the archives: models that are in use in the version that is in use.
   [[nodiscard]] const Catalog& catalog() const noexcept { return *catalog_; }
+
+  // What the store has, which archives are made of: the same, if nothing else is in use. An archive
+  // needs no version kept for it: who has it open has all of it.
+  [[nodiscard]] const Catalog& stored() const noexcept { return *stored_; }
+
+  // The one of both that a node's indexes mean.
+  [[nodiscard]] const Catalog& catalog_of(const Node& node) const noexcept {
+    return node.kind == NodeKind::archive ? *stored_ : *catalog_;
+  }
 
   // The node with this number, or null.
   [[nodiscard]] const Node* find(InodeNumber ino) const noexcept;
@@ -120,6 +129,7 @@ class Tree {
   };
 
   std::shared_ptr<const Catalog> catalog_;
+  std::shared_ptr<const Catalog> stored_;
   NamePool names_;
   std::vector<Node> nodes_;  // the first is the root
   std::vector<Dentry> entries_;

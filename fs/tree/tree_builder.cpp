@@ -25,7 +25,8 @@ Layout text_layout(const Tree& tree, const Node& node) {
 
 }  // namespace
 
-TreeBuilder::TreeBuilder(std::shared_ptr<const Catalog> catalog, const TreeOptions& options,
+TreeBuilder::TreeBuilder(std::shared_ptr<const Catalog> catalog,
+                         std::shared_ptr<const Catalog> stored, const TreeOptions& options,
                          InodeNumbers numbers)
     : options_{options}, numbers_{std::move(numbers)}, tree_{new Tree} {
   blob_nodes_.resize(catalog->blobs().size());
@@ -35,6 +36,7 @@ TreeBuilder::TreeBuilder(std::shared_ptr<const Catalog> catalog, const TreeOptio
   tree_->nodes_.reserve(nodes);
   links_.reserve(nodes);
   tree_->catalog_ = std::move(catalog);
+  tree_->stored_ = std::move(stored);
   const NodeIndex root =
       add(NodeKind::directory, kRootInode, options_.store_uid, options_.store_gid);
   Node& node = tree_->nodes_[root];
@@ -111,7 +113,7 @@ TreeBuilder::NodeIndex TreeBuilder::model_text(NodeIndex parent, std::string_vie
 TreeBuilder::NodeIndex TreeBuilder::model_file(NodeIndex parent, std::string_view name,
                                                std::uint32_t model, const Content& content,
                                                const std::string& identity) {
-  const Model& of = catalog().models()[model];
+  const Model& of = (content.kind == NodeKind::archive ? stored() : catalog()).models()[model];
   const NodeIndex index = add(content.kind, numbers_.assign(identity), of.uid, of.gid);
   Node& node = tree_->nodes_[index];
   node.model = model;

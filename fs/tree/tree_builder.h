@@ -34,9 +34,9 @@ class TreeBuilder {
  public:
   using NodeIndex = std::uint32_t;
 
-  // `numbers` must not have given out any.
-  TreeBuilder(std::shared_ptr<const Catalog> catalog, const TreeOptions& options,
-              InodeNumbers numbers = InodeNumbers{});
+  // The catalogs see Tree. `numbers` must not have given out any.
+  TreeBuilder(std::shared_ptr<const Catalog> catalog, std::shared_ptr<const Catalog> stored,
+              const TreeOptions& options, InodeNumbers numbers = InodeNumbers{});
 
   static constexpr NodeIndex kRoot = 0;
 
@@ -54,7 +54,7 @@ class TreeBuilder {
   NodeIndex model_directory(NodeIndex parent, std::string_view name, std::uint32_t model,
                             const std::string& identity, bool late = false);
   struct Content {
-    NodeKind kind;       // manifest or archive
+    NodeKind kind;       // manifest or archive, whose `model` is one of stored()
     std::uint64_t size;  // bytes
     Recipe recipe;
   };
@@ -65,7 +65,8 @@ class TreeBuilder {
   NodeIndex model_text(NodeIndex parent, std::string_view name, std::uint32_t model,
                        TextRecipe recipe, const std::string& identity);
 
-  // Another name for the one node of a blob: an index into Catalog::blobs(), of a good blob.
+  // Another name for the one node of a blob: an index into Catalog::blobs(), of a good blob, as all
+  // of a whole model are.
   void blob(NodeIndex parent, std::string_view name, std::uint32_t blob);
 
   // A file with this text in it. Its number and its time are functions of the text.
@@ -75,6 +76,7 @@ class TreeBuilder {
   void set_mtime(NodeIndex node, std::int64_t mtime) { tree_->nodes_[node].mtime = mtime; }
 
   [[nodiscard]] const Catalog& catalog() const noexcept { return tree_->catalog(); }
+  [[nodiscard]] const Catalog& stored() const noexcept { return tree_->stored(); }
 
   // The tree. Names that `previous`, if there is one, has in the same directory keep their cookies.
   // Throws std::logic_error if a directory has two entries of one name.

@@ -16,7 +16,7 @@ Layout layout_of_archive(const Tree& tree, const Node& node) {
 
 void add_archives_view(TreeBuilder& tree) {
   const auto archives = tree.group(TreeBuilder::kRoot, "archives");
-  const auto models = tree.catalog().models();
+  const auto models = tree.stored().models();
   for (std::uint32_t i = 0; i < models.size(); ++i) {
     std::string_view name = models[i].view_name;
     const auto parent = tree.groups_of(archives, name);

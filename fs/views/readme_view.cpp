@@ -50,8 +50,9 @@ Copy a model to a USB stick, and from the stick into a store:
 It is there at once: `ollama list` shows it under the same name and ID. Only where
 that Ollama has another model of this name, `ollama rm` it first.
 
-A model that cannot be listed or read here ("Input/output error") is broken in
-the store: `ollamafs list` says what it lacks. Unmount with
+"Input/output error": if it is a manifest alone that cannot be read, the model has
+changed while you copied it; copy it again. Else the model is broken in the store,
+and `ollamafs list` says what it lacks. Unmount with
 
     {sudo}ollamafs umount {mountpoint}
 )",

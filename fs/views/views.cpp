@@ -7,7 +7,14 @@ namespace ollamafs {
 std::shared_ptr<const Tree> build_tree(std::shared_ptr<const Catalog> catalog,
                                        const TreeOptions& options, const MountFacts& facts,
                                        const Tree* previous) {
-  TreeBuilder tree{std::move(catalog), options};
+  return build_tree(catalog, catalog, options, facts, previous);
+}
+
+std::shared_ptr<const Tree> build_tree(std::shared_ptr<const Catalog> catalog,
+                                       std::shared_ptr<const Catalog> stored,
+                                       const TreeOptions& options, const MountFacts& facts,
+                                       const Tree* previous) {
+  TreeBuilder tree{std::move(catalog), std::move(stored), options};
   add_readme(tree, facts);
   add_models_view(tree);
   add_archives_view(tree);

@@ -26,7 +26,15 @@ struct MountFacts {
 // README.txt: what this is, with the real paths of this mount and commands that work in it.
 void add_readme(TreeBuilder& tree, const MountFacts& facts);
 
-// The whole tree of a catalog; `previous` is the one that it follows on, if there is one.
+// The whole tree of what is shown and what the store has (see Tree); `previous` is the one that it
+// follows on, if there is one.
+[[nodiscard]] std::shared_ptr<const Tree> build_tree(std::shared_ptr<const Catalog> catalog,
+                                                     std::shared_ptr<const Catalog> stored,
+                                                     const TreeOptions& options,
+                                                     const MountFacts& facts,
+                                                     const Tree* previous = nullptr);
+
+// Of a catalog of which nothing is in use.
 [[nodiscard]] std::shared_ptr<const Tree> build_tree(std::shared_ptr<const Catalog> catalog,
                                                      const TreeOptions& options,
                                                      const MountFacts& facts,

@@ -63,7 +63,7 @@ Daemon::Daemon(const Wanted& wanted, Log& log)
   report(*Catalog::empty(), *scanned_);
   large_blob_ = path_of_large_blob(*scanned_);
   file_system_ = std::make_unique<FileSystem>(
-      store_, make_tree(scanned_, nullptr), blob_limits(),
+      store_, make_tree(scanned_, scanned_, nullptr), blob_limits(),
       [this](const std::string& message) { log_->error("{}", message); },
       [this](CacheNotices notices) { notifier_->add(std::move(notices)); }, options_.hold,
       options_.verify ? Verify::yes : Verify::no);
@@ -102,8 +102,9 @@ void Daemon::start_live_view() {
   LiveView::Options live;
   if (options_.poll) live.poll = *options_.poll;
   LiveView::Calls calls;
-  calls.make_tree = [this](std::shared_ptr<const Catalog> catalog, const Tree* previous) {
-    return make_tree(std::move(catalog), previous);
+  calls.make_tree = [this](std::shared_ptr<const Catalog> catalog,
+                           std::shared_ptr<const Catalog> stored, const Tree* previous) {
+    return make_tree(std::move(catalog), std::move(stored), previous);
   };
   calls.is_outdated = [this](const Tree& shown) { return is_outdated(shown); };
   calls.changed = [this](const Catalog& before, const Catalog& now) { report(before, now); };
@@ -188,13 +189,14 @@ void Daemon::on_passthrough_refused(BlobAccess access) {
 
 // On the thread that makes the daemon, later on the live view's.
 std::shared_ptr<const Tree> Daemon::make_tree(std::shared_ptr<const Catalog> catalog,
+                                              std::shared_ptr<const Catalog> stored,
                                               const Tree* previous) {
   std::string note;
   const TreeOptions tree =
       access_.tree_options(store_, *catalog, previous ? &previous->root() : nullptr, note);
   if (!note.empty() && note != access_note_) log_->info("{}", note);
   access_note_ = note;
-  return build_tree(std::move(catalog), tree,
+  return build_tree(std::move(catalog), std::move(stored), tree,
                     {mountpoint_.path(), store_.path(), MountAccess::by_sudo()}, previous);
 }
 

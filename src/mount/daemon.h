@@ -82,6 +82,7 @@ class Daemon {
   void on_signal(int signal, int count);
   void on_passthrough_refused(BlobAccess access);
   std::shared_ptr<const Tree> make_tree(std::shared_ptr<const Catalog> catalog,
+                                        std::shared_ptr<const Catalog> stored,
                                         const Tree* previous);
   [[nodiscard]] bool is_outdated(const Tree& shown) const;
   void report(const Catalog& before, const Catalog& now);

@@ -90,7 +90,7 @@ class Memory : public ::testing::Test {
     } catch (const std::bad_alloc&) {
       ec = std::make_error_code(std::errc::not_enough_memory);
     }
-    if (ec) view.request_failed(node, 0, ec.default_error_condition().value());
+    if (ec) view.request_failed(node, Tool{}, ec.default_error_condition().value());
     return ec ? 1 : 0;
   }
 
@@ -160,8 +160,10 @@ TEST_F(Memory, ThatRunsOutForTheLiveViewIsMadeUpFor) {
                   [](const std::string&) {},
                   [](const CacheNotices&) {}};
   LiveView::Calls calls;
-  calls.make_tree = [&](std::shared_ptr<const Catalog> catalog, const Tree* previous) {
-    return build_tree(std::move(catalog), {}, {"/view", store_.root()}, previous);
+  calls.make_tree = [&](std::shared_ptr<const Catalog> catalog,
+                        std::shared_ptr<const Catalog> stored, const Tree* previous) {
+    return build_tree(std::move(catalog), std::move(stored), {}, {"/view", store_.root()},
+                      previous);
   };
   calls.changed = [](const Catalog&, const Catalog&) {};
   calls.note = [](const std::string&) {};

@@ -48,6 +48,7 @@ class Faults : public ::testing::Test {
     plan.one_in = 3 + random() % 100;
     plan.skip = 0;
     plan.error = kErrors[random() % std::size(kErrors)];
+    plan.kind = random() % 4 ? FaultPlan::Kind::error : FaultPlan::Kind::cut;
     plan.delay_us = static_cast<unsigned>(random() % 2000);
     switch (random() % 4) {
       case 0:

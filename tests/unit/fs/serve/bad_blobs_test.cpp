@@ -118,7 +118,13 @@ class BadBlobsForgotten : public ::testing::Test {
   void read_again() {
     const auto before = std::move(catalog_);
     read();
-    damaged_.forget_changed(*before, *catalog_);
+    damaged_.forget_changed(files_of(*before), files_of(*catalog_));
+  }
+  static BadBlobs::FileOf files_of(const Catalog& catalog) {
+    return [&catalog](const Digest& digest) -> std::optional<FileIdentity> {
+      const auto blob = catalog.blob_index(digest);
+      return blob ? std::optional{catalog.blobs()[*blob].identity} : std::nullopt;
+    };
   }
   [[nodiscard]] const Model& model() const { return catalog_->models()[0]; }
   [[nodiscard]] const Blob& blob() const {
@@ -149,7 +155,7 @@ TEST_F(BadBlobsForgotten, AreBadAlthoughTheirFileHadAnotherName) {
   FileIdentity file = blob().identity;
   file.ctime_ns += 1;
   linked.add(blob().digest, file, "reason");
-  linked.forget_changed(*catalog_, *catalog_);
+  linked.forget_changed(files_of(*catalog_), files_of(*catalog_));
   EXPECT_TRUE(linked.fault_of(model()));
 }
 
@@ -217,8 +223,6 @@ class BadBlobsShown : public ::testing::Test {
     switch (fs_->list(directory, true)) {
       case FileSystem::Listing::none:
         return "ENOTDIR";
-      case FileSystem::Listing::gone:
-        return "ESTALE";
       case FileSystem::Listing::names:
         return "EIO";
       case FileSystem::Listing::whole:
@@ -396,7 +400,7 @@ class BadBlobsMissed : public BadBlobsShown {
   std::string opened_by(pid_t process, const fs::path& path) {
     const NodeRef node = at(path);
     (void)fs_->open_file(node, ec_, Tool{process});
-    if (ec_) fs_->request_failed(node, process, ec_.default_error_condition().value());
+    if (ec_) fs_->request_failed(node, Tool{process}, ec_.default_error_condition().value());
     return name_of(ec_);
   }
   void list(pid_t process, const fs::path& path) {
@@ -447,7 +451,7 @@ TEST_F(BadBlobsMissed, KeepTheManifestFromTheProcessThatBeganWhenTheModelWasBrok
   fs::remove(weights_file());
   show({}, 1min);
   EXPECT_FALSE(fs_->lookup(at("models/one+a"), "blobs", ec_));
-  fs_->request_failed(at("models/one+a"), 7, ec_.value());
+  fs_->request_failed(at("models/one+a"), Tool{7}, ec_.value());
   write_file(weights_file(), bytes);
   fs_->publish(build_tree(Catalog::read(dir_), {}, {"/view", store_.root()}, fs_->current().get()));
   EXPECT_EQ(opened_by(7, manifest_of("one")), "EIO");
@@ -460,7 +464,7 @@ TEST_F(BadBlobsMissed, AreSoByAShortageAtTheReadToo) {
   {
     const FewDescriptors shortage{0};
     EXPECT_EQ(read(*blob, 4), "EMFILE");
-    fs_->request_failed(blob->pin.ref(), 7, EMFILE);
+    fs_->request_failed(blob->pin.ref(), Tool{7}, EMFILE);
   }
   EXPECT_EQ(opened_by(7, manifest_of("one")), "EIO");
   EXPECT_EQ(opened_by(7, "archives/one+a.tar"), "ok");

@@ -68,8 +68,6 @@ class FileSystemTest : public ::testing::Test {
     switch (fs_->list(directory, true)) {
       case FileSystem::Listing::none:
         return "ENOTDIR";
-      case FileSystem::Listing::gone:
-        return "ESTALE";
       case FileSystem::Listing::names:
         return "EIO";
       case FileSystem::Listing::whole:

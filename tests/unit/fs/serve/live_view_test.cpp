@@ -58,15 +58,16 @@ class LiveViewTest : public ::testing::Test {
     scanner_ = std::make_unique<StoreScanner>(dir_, watch);
     auto first = scanner_->scan();
     view_ = std::make_unique<FileSystem>(
-        dir_, tree_of(first, nullptr), BlobLimits{}, [](const std::string&) {},
+        dir_, tree_of(first, first, nullptr), BlobLimits{}, [](const std::string&) {},
         [](const CacheNotices&) {}, hold);
     LiveView::Calls calls;
-    calls.make_tree = [this](std::shared_ptr<const Catalog> catalog, const Tree* previous) {
+    calls.make_tree = [this](std::shared_ptr<const Catalog> catalog,
+                             std::shared_ptr<const Catalog> stored, const Tree* previous) {
       ++trees_;
       outdated_ = false;
       std::this_thread::sleep_for(tree_takes_.load());
       if (fail_) throw std::runtime_error{"no tree"};
-      return tree_of(std::move(catalog), previous);
+      return tree_of(std::move(catalog), std::move(stored), previous);
     };
     calls.is_outdated = [this](const Tree&) { return outdated_.load(); };
     calls.changed = [this](const Catalog&, const Catalog&) { ++changes_; };
@@ -79,8 +80,10 @@ class LiveViewTest : public ::testing::Test {
     live_ = std::make_unique<LiveView>(*scanner_, *view_, std::move(first), calls, options);
   }
   [[nodiscard]] std::shared_ptr<const Tree> tree_of(std::shared_ptr<const Catalog> catalog,
+                                                    std::shared_ptr<const Catalog> stored,
                                                     const Tree* previous) const {
-    return build_tree(std::move(catalog), {}, {"/view", builder_.root()}, previous);
+    return build_tree(std::move(catalog), std::move(stored), {}, {"/view", builder_.root()},
+                      previous);
   }
 
   // Writes to a model's manifest as nobody sees it, by a name that it got when it was known.
@@ -164,10 +167,12 @@ TEST_F(LiveViewTest, ShowsWhatComesChangesAndGoes) {
 TEST_F(LiveViewTest, ShowsAChangeFromBeforeItBegan) {
   scanner_ = std::make_unique<StoreScanner>(dir_, true);
   const auto first = scanner_->scan();
-  FileSystem view{dir_, tree_of(first, nullptr), {}, [](const std::string&) {}};
+  FileSystem view{dir_, tree_of(first, first, nullptr), {}, [](const std::string&) {}};
   write("c:t", "c");
   LiveView::Calls calls;
-  calls.make_tree = [&](auto catalog, const Tree* previous) { return tree_of(catalog, previous); };
+  calls.make_tree = [&](auto catalog, auto stored, const Tree* previous) {
+    return tree_of(catalog, stored, previous);
+  };
   calls.changed = [](const Catalog&, const Catalog&) {};
   calls.note = [](const std::string&) {};
   const LiveView live{*scanner_, view, first, calls, {}};

@@ -41,7 +41,7 @@ TEST(Moments, TellWhetherAllProcessesHaveEnded) {
 
 // Nobody knows who is behind 0, a process of another namespace, or behind a thread of the kernel.
 TEST(Moments, TakeTheEndOfNumbersThatStandForManyForUnknown) {
-  for (const pid_t process : {0, 2}) {
+  for (const pid_t process : {0, kKernel, kUnknown}) {
     Moments moments;
     moments.note(process);
     EXPECT_FALSE(moments.all_have_ended()) << process;

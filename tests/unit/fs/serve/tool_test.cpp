@@ -57,7 +57,7 @@ TEST(Tool, IsTheThreadIfThereIsNoDescriptorToFindOut) {
   std::thread{[before = limit, limit]() mutable {
     limit.rlim_cur = 0;
     ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
-    EXPECT_EQ(Tool::of_thread(::gettid()).process(), ::gettid());
+    EXPECT_EQ(Tool::of_thread(::gettid()).process(), kUnknown);
     ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
     EXPECT_EQ(Tool::of_thread(::gettid()).process(), ::getpid());
   }}.join();
@@ -77,8 +77,8 @@ TEST(Tool, IsTheKernelForAnyThreadOfIt) {
   if (!kernel_is_seen()) GTEST_SKIP() << "no thread of the kernel is to be seen";
   std::ifstream children{"/proc/3/status"};
   ASSERT_TRUE(children) << "kthreadd began with another thread than it does";
-  EXPECT_EQ(Tool::of_thread(3).process(), 2);
-  EXPECT_EQ(Tool::of_thread(2).process(), 2);
+  EXPECT_EQ(Tool::of_thread(3).process(), kKernel);
+  EXPECT_EQ(Tool::of_thread(2).process(), kKernel);
 }
 
 // As an ordinary user, who may not look at all of /proc/2.
@@ -87,7 +87,8 @@ TEST(Tool, IsTheKernelForOrdinaryUsersToo) {
   const User nobody = User::named("nobody");
   const pid_t child = ::fork();
   ASSERT_GE(child, 0);
-  if (child == 0) ::_exit(::setuid(nobody.uid) == 0 && Tool::of_thread(3).process() == 2 ? 0 : 1);
+  if (child == 0)
+    ::_exit(::setuid(nobody.uid) == 0 && Tool::of_thread(3).process() == kKernel ? 0 : 1);
   int status = 1;
   EXPECT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);

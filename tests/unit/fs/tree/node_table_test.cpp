@@ -27,7 +27,7 @@ class NodeTableTest : public ::testing::Test {
 
   // A snapshot of one text file for each of `texts`. A text has the same number in all of them.
   [[nodiscard]] std::shared_ptr<const Tree> tree(const std::vector<std::string>& texts) const {
-    TreeBuilder building{catalog_, TreeOptions{}};
+    TreeBuilder building{catalog_, catalog_, TreeOptions{}};
     for (const std::string& text : texts) building.text(TreeBuilder::kRoot, text, text);
     return std::move(building).finish();
   }
@@ -175,6 +175,62 @@ TEST_F(NodeTableTest, ServesManyThreadsWhileSnapshotsChange) {
   EXPECT_EQ(wrong, 0);
   table.publish(tree({}));
   for (const std::string& name : names) EXPECT_FALSE(table.find(number(all, name))) << name;
+}
+
+// ---- directories of models that were led on ----
+
+class LedOn : public NodeTableTest {
+ protected:
+  LedOn() {
+    const StoreBuilder store{dir_ / "models"};
+    store.v1("m:a", store.text_model(1, 100));
+    catalog_ = Catalog::read(StoreDir{store.root(), OutsideLinks::refuse});
+  }
+
+  // A snapshot with the model m+a in a version, or without.
+  [[nodiscard]] std::shared_ptr<const Tree> version(const std::string& identity) const {
+    TreeBuilder building{catalog_, catalog_, TreeOptions{}};
+    const auto models = building.group(TreeBuilder::kRoot, "models");
+    if (!identity.empty()) building.model_directory(models, "m+a", 0, identity);
+    return std::move(building).finish();
+  }
+  static InodeNumber own(const std::shared_ptr<const Tree>& tree) {
+    return tree->model_directory("m+a")->ino;
+  }
+};
+
+TEST_F(LedOn, StandForTheVersionThatIsShown) {
+  const auto first = version("1"), second = version("2");
+  NodeTable table{first};
+  table.publish(second);
+  EXPECT_FALSE(table.find(own(first)));
+  table.lead_on(own(first), "m+a");
+  EXPECT_EQ(table.find(own(first)).node, second->model_directory("m+a"));
+}
+
+// A tool that stands in the old directory must not be led from one version to the next, and so to a
+// mixture of them.
+TEST_F(LedOn, AreStaleWhenThatVersionGoes) {
+  for (const char* const next : {"3", ""}) {
+    const auto first = version("1"), second = version("2");
+    NodeTable table{first};
+    table.publish(second);
+    table.lead_on(own(first), "m+a");
+    table.publish(version(next));
+    EXPECT_FALSE(table.find(own(first))) << next;
+    table.publish(second);
+    EXPECT_FALSE(table.find(own(first))) << next;
+  }
+}
+
+TEST_F(LedOn, AreLeftAloneWhereNothingElseIsShown) {
+  const auto first = version("1");
+  NodeTable table{first};
+  table.lead_on(own(first), "m+a");
+  EXPECT_EQ(table.find(own(first)).node, first->model_directory("m+a"));
+  table.publish(version(""));
+  table.lead_on(own(first), "m+a");
+  EXPECT_FALSE(table.find(own(first)));
 }
 
 }  // namespace

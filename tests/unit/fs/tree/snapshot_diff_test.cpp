@@ -46,7 +46,8 @@ class SnapshotDiffTest : public ::testing::Test {
   }
 
   [[nodiscard]] TreePtr tree(const TreeOptions& options = {}) const {
-    TreeBuilder builder{Catalog::read(dir_), options};
+    const auto catalog = Catalog::read(dir_);
+    TreeBuilder builder{catalog, catalog, options};
     add_models_view(builder);
     return std::move(builder).finish();
   }

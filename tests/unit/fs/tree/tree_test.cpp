@@ -48,7 +48,7 @@ class TreeTest : public ::testing::Test {
     catalog_ = Catalog::read(StoreDir{dir_ / "models", OutsideLinks::refuse});
   }
 
-  [[nodiscard]] TreeBuilder builder() const { return TreeBuilder{catalog_, options_}; }
+  [[nodiscard]] TreeBuilder builder() const { return TreeBuilder{catalog_, catalog_, options_}; }
   // A blob that both models have.
   [[nodiscard]] std::uint32_t shared_blob() const {
     for (std::uint32_t i = 0; i < catalog_->blobs().size(); ++i) {
@@ -287,7 +287,7 @@ TEST_F(TreeTest, SurvivesIdentitiesThatHashAlike) {
   const InodeNumbers bad{[](std::string_view bytes) noexcept -> std::uint64_t {
     return bytes.ends_with('+') ? bytes.size() : 7;
   }};
-  TreeBuilder building{catalog_, options_, bad};
+  TreeBuilder building{catalog_, catalog_, options_, bad};
   const auto models = building.group(TreeBuilder::kRoot, "models");
   building.blob(models, "blob", 0);
   building.model_directory(models, "late", 0, "identity", true);

@@ -103,6 +103,9 @@ TEST_F(ModelQueryOfAFewModels, FindsAddresses) {
               ElementsAre("localhost:5000/team/tiny:q4"));
   EXPECT_THAT(find("https://hf.co/someone/Model-GGUF:Q4_K_M"),
               ElementsAre("hf.co/someone/Model-GGUF:Q4_K_M"));
+  EXPECT_THAT(find("https://hf.co/someone/*"), ElementsAre("hf.co/someone/Model-GGUF:Q4_K_M"));
+  EXPECT_THAT(nearest("https://hf.co/someone/ModelGGUF"),
+              ElementsAre("hf.co/someone/Model-GGUF:Q4_K_M"));
 }
 
 TEST_F(ModelQueryOfAFewModels, FoldsCase) {
@@ -146,6 +149,8 @@ TEST_F(ModelQuery, DoesNotGuessBetweenModels) {
   EXPECT_THAT(find("Foo:a"), ElementsAre("Foo:a"));
   EXPECT_THAT(find("foo:a"), ElementsAre("foo:a"));
   EXPECT_THAT(find("FOO:b"), ElementsAre("foo:b"));
+  EXPECT_THAT(find("library/Foo:a"), ElementsAre("Foo:a"));
+  EXPECT_THAT(find("ollama.com/library/foo+a"), ElementsAre("foo:a"));
 }
 
 // ---- patterns ----
@@ -176,6 +181,7 @@ TEST_F(ModelQueryOfAFewModels, NamesTheNearest) {
   EXPECT_THAT(nearest("llama32"), ElementsAre("llama3.2:3b", "llama3.2:latest"));
   EXPECT_THAT(nearest("lamma3.2:latst"), ElementsAre("llama3.2:latest", "llama3.2:3b"));
   EXPECT_THAT(nearest("QWEN2:4b"), ElementsAre("qwen3:4b"));
+  EXPECT_THAT(nearest("localhost:5000/team/tinny"), ElementsAre("localhost:5000/team/tiny:q4"));
   EXPECT_THAT(nearest("hf.co/someone/ModelGGUF:Q4_K_M"),
               ElementsAre("hf.co/someone/Model-GGUF:Q4_K_M"));
 }

@@ -91,7 +91,7 @@ class ReadUnderFaults : public ::testing::TestWithParam<Case> {
       bytes += piece;
     }
     if (!ec) return bytes;
-    fs_->request_failed(file, kTool.process(), ec.default_error_condition().value());
+    fs_->request_failed(file, kTool, ec.default_error_condition().value());
     return "";
   }
 
