@@ -92,10 +92,9 @@ void Pins::closed(const std::vector<InUsePtr>& pins) {
 std::vector<Pins::InUsePtr> Pins::take_over() {
   std::vector<InUsePtr> over;
   const auto now = Clock::now();
-  std::erase_if(uses_, [&](auto& entry) {
-    if (!is_over(*entry.second, now)) return false;
-    over.push_back(std::move(entry.second));
-    return true;
+  std::erase_if(uses_, [&](const auto& entry) {
+    if (is_over(*entry.second, now)) over.push_back(entry.second);
+    return is_over(*entry.second, now);
   });
   return over;
 }
@@ -164,9 +163,9 @@ bool Pins::release(std::string_view model) {
   };
   if (std::ranges::any_of(uses_, is_needed)) return false;
   over.reserve(uses_.size());
-  std::erase_if(uses_, [&](auto& entry) {
-    if (is_of_it(entry)) over.push_back(std::move(entry.second));
-    return !entry.second;
+  std::erase_if(uses_, [&](const auto& entry) {
+    if (is_of_it(entry)) over.push_back(entry.second);
+    return is_of_it(entry);
   });
   released_ = true;
   ::eventfd_write(news_.get(), 1);
