@@ -250,13 +250,12 @@ constexpr Tool kUpdaters[] = {
     {"RsyncSizeOnly", R"($3 rsync -r --size-only "$1" "$2/")"},
     {"Unison", R"sh(export UNISON="$2.unison" && mkdir -p "$UNISON" &&
         $3 unison -batch -silent -force "$1" -fastcheck true -perms 0 "$1" "$2/$(basename "$1")")sh"},
-    // Lists, and comes to the manifest long after that.
-    {"SlowSkipping", R"sh(python3 -c 'import os, shutil, sys, time
+    // Goes by names alone.
+    {"Skipping", R"sh($3 python3 -c 'import os, shutil, sys
 source, target = sys.argv[1], os.path.join(sys.argv[2], os.path.basename(sys.argv[1]))
 def copy(folder):
   os.makedirs(os.path.join(target, folder), exist_ok=True)
   names = sorted(os.listdir(os.path.join(source, folder)))
-  time.sleep(0.2)
   for name in names:
     path = os.path.join(folder, name)
     here, there = os.path.join(source, path), os.path.join(target, path)
