@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 
-from . import copy_rows, mount_rows, package_rows, peer_rows, read_rows, supervise, table, walk_rows
+from . import copy_rows, fio_rows, mount_rows, package_rows, peer_rows, read_rows, supervise, table, walk_rows
 from .fixtures import GIB, Fixtures
 from .machine import describe, is_root, missing, open_fuse_to_everybody, why_never_cold
 from .options import parse
@@ -14,6 +14,7 @@ from .whole import print_whole, write_whole
 
 GROUPS = {
     "Reading": read_rows.rows,
+    "Reading by fio": fio_rows.rows,
     "Copying to disk": copy_rows.rows,
     "Packaging": package_rows.rows,
     "Peers": peer_rows.rows,

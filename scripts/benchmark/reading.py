@@ -1,11 +1,15 @@
 """Reading a file to nowhere, from a cache whose state is known."""
 
+import json
 import os
 import random
 import re
+import subprocess
 import time
 
 from .machine import drop_caches, run
+
+MIB = 1 << 20
 
 SIZES = {"4 KiB": 4096, "128 KiB": 128 << 10, "256 KiB": 256 << 10, "1 MiB": 1 << 20}
 
@@ -40,6 +44,21 @@ def random_rate(path, count, seed=1):
         return count / (time.perf_counter() - start) / 1e3
     finally:
         os.close(fd)
+
+
+def fio_rate(path, size, jobs, at_random, amount):
+    """GB/s of fio's psync engine: so many jobs, which read this amount together. In sequence each reads
+    a part of its own, at random all read everywhere."""
+    part = os.stat(path).st_size // jobs // MIB * MIB
+    where = ["--rw=randread", "--norandommap"] if at_random else [
+        "--rw=read", f"--size={part}", f"--offset_increment={part}"]
+    said = run(
+        "fio", "--name=read", f"--filename={path}", "--readonly", "--ioengine=psync", *where,
+        f"--bs={size}", f"--numjobs={jobs}", f"--io_size={amount // jobs}", "--thread",
+        "--invalidate=0", "--allow_file_create=0", "--group_reporting", "--output-format=json",
+        stdout=subprocess.PIPE,
+    ).stdout
+    return json.loads(said[said.index("{"):])["jobs"][0]["read"]["bw_bytes"] / 1e9
 
 
 def reads_while_reading(mount, path):
