@@ -14,8 +14,6 @@ namespace {
 
 using What = CacheNotice::What;
 
-const std::error_code kIoError = std::make_error_code(std::errc::io_error);
-
 // How long a listing waits at the most for the version that the store has by now.
 constexpr std::chrono::seconds kLongestRenewal{1};
 
@@ -76,7 +74,7 @@ NodeRef FileSystem::lookup(const NodeRef& directory, std::string_view name,
   if (!node) {
     ec = std::make_error_code(std::errc::no_such_file_or_directory);
   } else if (name != "." && name != ".." && health_.is_broken(directory)) {
-    ec = kIoError;
+    ec = io_error();
     return {};
   }
   return node;
@@ -148,7 +146,7 @@ std::unique_ptr<OpenFile> FileSystem::open_file(const NodeRef& file, std::error_
   if (file->is_directory()) {
     ec = std::make_error_code(std::errc::is_a_directory);
   } else if (health_.is_broken(file)) {
-    ec = kIoError;
+    ec = io_error();
   }
   if (ec) return nullptr;
   const bool is_blob = file->kind == NodeKind::blob;
@@ -169,7 +167,7 @@ std::unique_ptr<OpenFile> FileSystem::open_file(const NodeRef& file, std::error_
 std::error_code FileSystem::may_have(const NodeRef& manifest, pid_t process) {
   if (process == kUnknown || guard_.refuses(process, *manifest.tree->model(*manifest))) {
     on_stale_(blob_listings_of(*manifest.tree, std::span{&manifest->model, 1}));
-    return kIoError;
+    return io_error();
   }
   return health_.check_blobs(manifest);
 }

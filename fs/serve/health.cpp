@@ -10,8 +10,6 @@
 namespace ollamafs {
 namespace {
 
-const std::error_code kIoError = std::make_error_code(std::errc::io_error);
-
 std::string reason_of(const std::error_code& ec) {
   const bool is_named = ec.category() == blob_fault_category();
   return ec == std::errc::io_error && !is_named ? "it is damaged or not the file that it was"
@@ -45,10 +43,10 @@ std::error_code Health::failed(const OpenLayout::Failure& failure) noexcept try 
   if (failure.error == BlobFault::unverified) return failure.error;
   if (is_shortage(failure.error)) return failure.error;
   if (!may_pass(failure)) blob_is_bad(failure);
-  return kIoError;
+  return io_error();
 } catch (...) {
   guard_.missed_something();
-  return kIoError;
+  return io_error();
 }
 
 // Whether the next process may have the blob, although nothing changes in the store from now on:

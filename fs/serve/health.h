@@ -15,6 +15,11 @@
 
 namespace ollamafs {
 
+// The answer where a model cannot be had: EIO.
+[[nodiscard]] inline std::error_code io_error() noexcept {
+  return std::make_error_code(std::errc::io_error);
+}
+
 // Which models can be copied as a whole: those that the catalog found so, unless a blob of theirs
 // failed while it was read. Safe to use from several threads.
 class Health {

@@ -4,7 +4,7 @@
 
 namespace ollamafs {
 
-std::shared_ptr<const Tree> build_tree(std::shared_ptr<const Catalog> catalog,
+std::shared_ptr<const Tree> build_tree(const std::shared_ptr<const Catalog>& catalog,
                                        const TreeOptions& options, const MountFacts& facts,
                                        const Tree* previous) {
   return build_tree(catalog, catalog, options, facts, previous);

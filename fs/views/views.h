@@ -35,7 +35,7 @@ void add_readme(TreeBuilder& tree, const MountFacts& facts);
                                                      const Tree* previous = nullptr);
 
 // Of a catalog of which nothing is in use.
-[[nodiscard]] std::shared_ptr<const Tree> build_tree(std::shared_ptr<const Catalog> catalog,
+[[nodiscard]] std::shared_ptr<const Tree> build_tree(const std::shared_ptr<const Catalog>& catalog,
                                                      const TreeOptions& options,
                                                      const MountFacts& facts,
                                                      const Tree* previous = nullptr);

@@ -94,7 +94,7 @@ struct Split {
   std::optional<std::string_view> tag;
 };
 
-Split split(std::string_view name) {
+Split tag_apart(std::string_view name) {
   const auto colon = tag_colon(name);
   if (colon == name.npos) return {name, std::nullopt};
   return {name.substr(0, colon), name.substr(colon + 1)};
@@ -112,11 +112,11 @@ struct Near {
 std::vector<std::string> nearest_names(const Catalog& catalog, std::string_view name) {
   constexpr std::size_t kMostNames = 5;
   constexpr std::size_t kMostEdits = 3;
-  const Split typed = split(name);
+  const Split typed = tag_apart(name);
   const std::size_t most = std::clamp<std::size_t>(typed.model.size() / 4, 1, kMostEdits);
   std::vector<Near> near;
   for (const Model& model : catalog.models()) {
-    const Split shown = split(model.shown);
+    const Split shown = tag_apart(model.shown);
     std::size_t distance = edit_distance(typed.model, shown.model, most);
     if (distance > most && typed.model.find('/') == typed.model.npos) {
       // The namespace may have been left out.

@@ -28,8 +28,8 @@ namespace fs = std::filesystem;
 // between them.
 class OpenLayoutTest : public ::testing::Test {
  protected:
-  void open(const BlobLimits& limits = {}) {
-    pool_ = std::make_unique<BlobPool>(store_, limits);
+  void open(const BlobLimits& limits = {}, Verify verify = Verify::no) {
+    pool_ = std::make_unique<BlobPool>(store_, limits, verify);
     expected_.clear();
     Layout::Builder builder;
     std::vector<std::shared_ptr<const OpenBlob>> blobs;
@@ -80,7 +80,7 @@ TEST_F(OpenLayoutTest, HasTheBytesOfAnyRange) {
     open(limits);
     std::mt19937_64 random{7};
     for (int i = 0; i < 100; ++i) {
-      const std::uint64_t offset = random() % expected_.size();
+      const std::uint64_t offset = random() % (i % 4 < 2 ? 450'000 : expected_.size());
       const std::size_t size =
           std::min<std::size_t>(random() % (i % 2 ? 1 << 20 : 5000), expected_.size() - offset);
       ASSERT_TRUE(read(size, offset) == expected_.substr(offset, size))
@@ -113,6 +113,22 @@ TEST_F(OpenLayoutTest, HasTheBytesOfManySmallBlobs) {
   }
   layout_ = std::make_unique<OpenLayout>(std::move(builder).finish(), std::move(blobs));
   EXPECT_TRUE(read(expected_.size(), 0) == expected_);
+}
+
+TEST_F(OpenLayoutTest, IsHashedOnceOfWhatIsReadTwice) {
+  for (const BlobLimits& limits : {BlobLimits{}, BlobLimits{.descriptors = 0}}) {
+    open(limits, Verify::yes);
+    std::uint64_t hashed = 0;
+    for (int i = 0; i < 2; ++i) {
+      for (std::size_t offset = 0; offset < expected_.size(); offset += 1 << 20) {
+        const std::size_t size = std::min<std::size_t>(1 << 20, expected_.size() - offset);
+        ASSERT_TRUE(read(size, offset) == expected_.substr(offset, size)) << offset;
+      }
+      if (i == 0) hashed = pool_->usage().hashed;
+    }
+    EXPECT_GE(hashed, 20'000'000u);
+    EXPECT_EQ(pool_->usage().hashed, hashed);
+  }
 }
 
 TEST_F(OpenLayoutTest, ServesSeveralThreads) {
