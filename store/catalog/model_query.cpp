@@ -131,6 +131,7 @@ std::vector<std::string> nearest_names(const Catalog& catalog, std::string_view 
   std::ranges::sort(near);
   near.resize(std::min(near.size(), kMostNames));
   std::vector<std::string> names;
+  names.reserve(near.size());
   for (const Near& one : near) names.emplace_back(one.shown);
   return names;
 }
