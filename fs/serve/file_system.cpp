@@ -178,6 +178,7 @@ void FileSystem::request_failed(const NodeRef& node, const Tool& tool, int error
   const auto models = node.tree->catalog().models();
   std::span<const std::uint32_t> users{&node->model, node->model == Node::kNone ? 0u : 1u};
   if (node->kind == NodeKind::blob) users = node.tree->catalog().users(node->source);
+  if (users.empty()) return;
   // Of those too that are broken: they may be whole when the process comes to the manifest.
   std::vector<const std::string*> names;
   names.reserve(users.size());

@@ -26,6 +26,7 @@ constexpr int kPath = 32;       // bytes of a path in /proc
 
 // Nothing if the file cannot be read, with the reason in errno.
 std::string_view beginning_of(const char* path, std::span<char> text) noexcept {
+  errno = 0;
   const UniqueFd file{::open(path, O_RDONLY | O_CLOEXEC)};
   const ssize_t size = file ? ::read(file.get(), text.data(), text.size()) : -1;
   return {text.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))};
