@@ -191,8 +191,14 @@ std::error_code OpenBlob::check() const noexcept try {
 // forgotten. Not more often than that: to forget a page that is just waited for the kernel waits
 // itself, and cannot be killed then.
 Caching OpenBlob::enter_cache() const {
-  if (!ledger_->verify) return Caching::keep;
   const std::scoped_lock lock{ledger_->mutex};
+  if (!ledger_->verify) {
+    // Who had another file open under this digest may have read on after the kernel was told to
+    // forget its bytes.
+    const auto [last, is_first] = ledger_->cached.try_emplace(digest_, identity_);
+    return is_first || std::exchange(last->second, identity_) == identity_ ? Caching::keep
+                                                                           : Caching::begin;
+  }
   if (!ledger_->agree(*this)) {
     ledger_->cached.insert_or_assign(digest_, FileIdentity{});  // of more than one state
     return Caching::bypass;
