@@ -112,9 +112,9 @@ std::shared_ptr<const Catalog> Catalog::keep_unread(std::shared_ptr<const Catalo
     return std::ranges::binary_search(now->unread_, path);
   };
   const auto is_elsewhere = [&](const Model& model) {
-    const auto it = std::ranges::lower_bound(now->models_, model.view_name, {}, &Model::view_name);
-    return it != now->models_.end() && it->name == model.name && it->tag_path != model.tag_path &&
-           it->whole();
+    const Model* const other = now->at_view_name(model.view_name);
+    return other && other->name == model.name && other->tag_path != model.tag_path &&
+           other->whole();
   };
   for (std::uint32_t i = 0; i < before.models_.size(); ++i) {
     const Model& model = before.models_[i];
