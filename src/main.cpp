@@ -66,7 +66,7 @@ int parse_and_run(int argc, char** argv) {
   const auto commands = all_commands();
   CLI::App app{"The models of an Ollama store, each as a directory and as a tar.", "ollamafs"};
   app.set_version_flag(
-      "--version", [] { return version_text(libfuse_version()); },
+      "--version", [] { return version_text(version_of_libfuse()); },
       "Print the versions of the program and its libraries");
   app.get_formatter()->column_width(28);
   app.require_subcommand(0, 1);  // one at most: in `ollamafs umount list`, "list" is a directory

@@ -152,7 +152,7 @@ void Session::run(unsigned threads) {
   loop_.run(session_.get(), read_ ? read_ : read_from_mount, threads);
 }
 
-std::string libfuse_version() {
+std::string version_of_libfuse() {
   return fuse_pkgversion();
 }
 

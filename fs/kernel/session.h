@@ -87,7 +87,7 @@ class Session {
 };
 
 // The version of libfuse that this process runs with.
-[[nodiscard]] std::string libfuse_version();
+[[nodiscard]] std::string version_of_libfuse();
 
 // Hands every message of libfuse to `sink` (a printable line without a newline; `error` tells its
 // gravity) instead of printing it. For the whole process, because libfuse knows only one.

@@ -25,7 +25,7 @@ void one_model(const StoreBuilder& store) {
 // What the session asks for where it is offered. libfuse before 3.17 keeps the wish for parallel
 // lookups to itself (libfuse #861).
 std::uint32_t wishes() {
-  const std::string version = libfuse_version();  // "3.14.0"
+  const std::string version = version_of_libfuse();  // "3.14.0"
   const bool parallel = std::stoi(version.substr(version.find('.') + 1)) >= 17;
   return FUSE_EXPORT_SUPPORT | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_READ |
          (parallel ? FUSE_PARALLEL_DIROPS : 0U);
