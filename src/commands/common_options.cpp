@@ -39,6 +39,15 @@ void add_follow(CLI::App& command, std::vector<std::filesystem::path>& follow) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
+void add_store_arguments(CLI::App& command, StoreArguments& arguments) {
+  add_store(command, arguments.store);
+  add_follow(command, arguments.follow);
+}
+
+void add_json(CLI::App& command, bool& json) {
+  command.add_flag("--json", json, "For machines");
+}
+
 void add_mountpoint(CLI::App& command, std::filesystem::path& mountpoint, const char* help) {
   command.add_option("MOUNTPOINT", mountpoint, help)
       ->required()

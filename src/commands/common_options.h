@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <vector>
 
+#include "src/store/store_arguments.h"
+
 namespace CLI {
 class App;
 }
@@ -17,6 +19,12 @@ void add_store(CLI::App& command, std::filesystem::path& store);
 
 // --follow DIR, as often as wanted.
 void add_follow(CLI::App& command, std::vector<std::filesystem::path>& follow);
+
+// Both.
+void add_store_arguments(CLI::App& command, StoreArguments& arguments);
+
+// --json
+void add_json(CLI::App& command, bool& json);
 
 // MOUNTPOINT, which must be given; `help` says what it has to be.
 void add_mountpoint(CLI::App& command, std::filesystem::path& mountpoint, const char* help);

@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
@@ -8,23 +7,21 @@
 #include <array>
 #include <cstdio>
 #include <ctime>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
 #include "src/commands/commands.h"
 #include "src/commands/common_options.h"
+#include "src/say/exit_status.h"
 #include "src/say/human.h"
-#include "src/store/open_store.h"
+#include "src/store/store_arguments.h"
 #include "store/base/text.h"
 #include "store/catalog/catalog.h"
 #include "store/catalog/model_config.h"
 
 namespace ollamafs {
 namespace {
-
-namespace fs = std::filesystem;
 
 // A model with what its config adds to a list.
 struct Listed {
@@ -148,24 +145,20 @@ class List final : public Command {
   List() : Command{"list", "List the models, and what is wrong with them"} {}
 
   void add_options(CLI::App& app) override {
-    add_store(app, store_);
-    add_follow(app, follow_);
-    app.add_flag("--json", json_, "For machines");
+    add_store_arguments(app, arguments_);
+    add_json(app, json_);
   }
 
   ExitStatus run() override {
-    std::vector<fs::path> follow = follow_;
-    for (fs::path& directory : follow) directory = follow_directory("--follow ", directory);
-    const StoreChoice choice = choose_store(store_, words());
-    // As root, a link in somebody's store must not make us read whatever it leads to.
-    const OutsideLinks outside = ::geteuid() == 0 ? OutsideLinks::refuse : OutsideLinks::follow;
-    const StoreDir store = open_store(choice, outside, follow);
-    const auto catalog = Catalog::read(store);
-    const std::vector<Listed> listed = newest_first(store, *catalog);
+    std::vector<std::string> words{"list"};
+    if (json_) words.emplace_back("--json");
+    const ChosenStore store = open_store(arguments_, words);
+    const auto catalog = Catalog::read(store.dir);
+    const std::vector<Listed> listed = newest_first(store.dir, *catalog);
     if (json_) {
-      print_json(listed, store, *catalog);
+      print_json(listed, store.dir, *catalog);
     } else {
-      if (!choice.others.empty()) fmt::print(stderr, "ollamafs: {}\n", choice.reason);
+      if (!store.choice.others.empty()) fmt::print(stderr, "ollamafs: {}\n", store.choice.reason);
       print_text(listed, *catalog);
     }
     if (std::fflush(stdout) != 0) throw CommandError{"the list could not be written"};
@@ -173,18 +166,7 @@ class List final : public Command {
   }
 
  private:
-  // What was typed behind "ollamafs", without the store.
-  [[nodiscard]] std::vector<std::string> words() const {
-    std::vector<std::string> words{"list"};
-    for (const fs::path& directory : follow_) {
-      words.insert(words.end(), {"--follow", directory.string()});
-    }
-    if (json_) words.emplace_back("--json");
-    return words;
-  }
-
-  fs::path store_;
-  std::vector<fs::path> follow_;
+  StoreArguments arguments_;
   bool json_ = false;
 };
 

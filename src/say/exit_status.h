@@ -12,6 +12,11 @@ enum class ExitStatus : int {
   usage = 2,             // the command line is not understood
   no_store = 3,          // no store was found, or the one that was named is none
   store_unreadable = 4,  // there is a store, but this user may not read it
+  not_found = 5,         // no model, or no source, of that name
+  broken = 6,            // a model or an archive is not whole; nothing half is left behind
+  no_space = 7,          // the target's disk has not enough room
+  refused = 8,           // would overwrite or endanger something; the message says what to do
+  interrupted = 130,     // by Ctrl-C or SIGTERM
 };
 
 // Ends the command. what() is printable, may have several lines, and says what was wrong, with

@@ -1,0 +1,10 @@
+#include "store/base/progress.h"
+
+namespace ollamafs {
+
+Progress& Progress::none() noexcept {
+  static Progress nobody;
+  return nobody;
+}
+
+}  // namespace ollamafs
