@@ -21,8 +21,8 @@ as_root() {
 build_packages="g++ cmake ninja-build pkg-config libfuse3-dev fuse3 nlohmann-json3-dev
   libspdlog-dev libfmt-dev libcli11-dev libssl-dev libarchive-dev libzstd-dev"
 test_packages="$build_packages libgtest-dev libgmock-dev libarchive-tools rsync
-  openssh-server openssh-client unison strace sudo busybox python3 7zip attr acl mandoc util-linux procps
-  systemd ccache"
+  openssh-server openssh-client lftp sshfs libglib2.0-bin rclone unison strace sudo busybox
+  python3 7zip attr acl mandoc util-linux procps systemd ccache"
 
 # Installs those of the named Debian packages that are missing.
 install_missing() {
@@ -34,11 +34,32 @@ install_missing() {
       missing="$missing $package"
   done
   [ -n "$missing" ] || return 0
-  say "installing$missing"
+  say "installing$missing" 2>&1 | fold -s -w 198 >&2
   as_root apt-get update -qq
   # shellcheck disable=SC2086  # one word a package
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-    $missing >/dev/null
+  without_services env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+    --no-install-recommends $missing >/dev/null
+}
+
+# Runs a command as root that installs packages, and keeps those from starting a service, now or at
+# the next boot: an sshd that the tests need is no reason to open this machine's port 22.
+without_services() {
+  # shellcheck disable=SC2016  # for the inner shell
+  as_root sh -euc '
+    had_sshd=$(command -v sshd || true)
+    policy=/usr/sbin/policy-rc.d
+    ours="# of ollamafs: scripts/common.sh"
+    if [ ! -e $policy ] || grep -qxF "$ours" $policy; then # also one that a kill has left
+      trap "rm -f $policy" EXIT
+      trap "exit 130" INT
+      trap "exit 143" TERM HUP
+      printf "#!/bin/sh\n%s\nexit 101\n" "$ours" >$policy
+      chmod 0755 $policy
+    fi
+    "$@"
+    if [ -z "$had_sshd" ] && command -v sshd >/dev/null && command -v systemctl >/dev/null; then
+      systemctl disable --quiet ssh.service ssh.socket 2>/dev/null || true
+    fi' without_services "$@"
 }
 
 # The words to put before a test program. Old ThreadSanitizers do not bear much address
@@ -82,6 +103,7 @@ build() {
     export CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR="$top" CCACHE_NOHASHDIR=1 \
       CCACHE_SLOPPINESS=pch_defines,time_macros
   fi
+  say "building $preset, which may take minutes (see $log)"
   # shellcheck disable=SC2086  # one word a target
   if ! (cd "$top" && cmake --preset "$preset" "$@" &&
     cmake --build --preset "$preset" --target $targets) >"$log" 2>&1; then

@@ -1,5 +1,7 @@
 #pragma once
 
+// Room fs/kernel: The connection to the kernel; the only room that knows libfuse.
+
 #include "fs/kernel/fuse.h"
 
 namespace ollamafs {

@@ -51,7 +51,8 @@ fuse_entry_param entry_of(const Tree& tree, const Node& node) {
   entry.generation = kGeneration;
   entry.attr = stat_of(tree, node);
   entry.attr_timeout = kTimeout;
-  entry.entry_timeout = kTimeout;
+  // A directory that can be had again has no such entry, and nobody tells the kernel.
+  entry.entry_timeout = node.kind == NodeKind::stand_in ? 0 : kTimeout;
   return entry;
 }
 
@@ -126,18 +127,27 @@ struct ListedEntry {
   const Tree* tree;
   const Node* node;
   std::uint64_t next;
-  bool is_dot;
+  bool name_only;  // the kernel shall make no node of it
 };
 
-// Calls `visit` for the entries behind `offset`: ".", "..", then the directory's own, until it
-// returns false.
+// Behind what stands for a directory's entries: more than any of their cookies.
+constexpr std::uint64_t kBehindStandIn = std::uint64_t{1} << 62;
+
+// Calls `visit` for the entries behind `offset`: ".", "..", then the directory's own or what stands
+// for them, until it returns false.
 template <class Visit>
-void for_each_behind(const NodeRef& directory, std::uint64_t offset, Visit&& visit) {
+void for_each_behind(const NodeRef& directory, std::string_view stand_in, std::uint64_t offset,
+                     Visit&& visit) {
   static_assert(Tree::kNoCookie == 2);
   const Tree& tree = *directory.tree;
   if (offset < 1 && !visit(ListedEntry{".", &tree, directory.node, 1, true})) return;
   if (offset < 2 && !visit(ListedEntry{"..", &tree, &tree.node(directory->parent), 2, true}))
     return;
+  if (!stand_in.empty()) {
+    if (offset < kBehindStandIn)
+      visit(ListedEntry{stand_in.data(), &tree, &tree.stand_in(), kBehindStandIn, true});
+    return;
+  }
   for (const Dentry& dentry : tree.entries_after(*directory, offset)) {
     if (!visit(
             ListedEntry{dentry.name.data(), &tree, &tree.node(dentry.node), dentry.cookie, false}))
@@ -157,28 +167,27 @@ std::span<char> room_for_listing(std::size_t size, std::span<char> some, std::ve
 }
 
 // Fills a reply with the entries behind `offset`. `add` puts one into the buffer as libfuse's
-// fuse_add_direntry does: it returns the room the entry needs, and adds nothing if there is less;
-// its last argument tells whether only the name may be given.
+// fuse_add_direntry does: it returns the room the entry needs, and adds nothing if there is less.
 template <class Add>
 void list(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, Add&& add) {
   serve_node(req, ino, [&](FileSystem& fs, const NodeRef& asked) -> std::error_code {
     NodeRef directory = asked;
     const auto listing = fs.list(directory, offset == 0, tool_of(req));
-    if (listing == FileSystem::Listing::none)
-      return std::make_error_code(std::errc::not_a_directory);
-    const bool names_only = listing == FileSystem::Listing::names;
+    if (!listing.possible) return std::make_error_code(std::errc::not_a_directory);
+    const auto behind = static_cast<std::uint64_t>(offset);
     char some_room[4096];
     std::vector<char> much_room;
     const std::span<char> buffer = room_for_listing(size, some_room, much_room);
     std::size_t used = 0;
-    for_each_behind(directory, static_cast<std::uint64_t>(offset), [&](const ListedEntry& entry) {
+    for_each_behind(directory, listing.stand_in, behind, [&](const ListedEntry& entry) {
       const std::size_t left = buffer.size() - used;
-      const std::size_t needed = add(buffer.data() + used, left, entry, names_only);
+      const std::size_t needed = add(buffer.data() + used, left, entry);
       if (needed > left) return false;
       used += needed;
       return true;
     });
-    if (used == 0 && names_only) return std::make_error_code(std::errc::io_error);
+    const bool must_fail = !listing.stand_in.empty() || behind == kBehindStandIn;
+    if (used == 0 && must_fail) return std::make_error_code(std::errc::io_error);
     fuse_reply_buf(req, buffer.data(), used);
     fs.answered_listing(directory, ino);
     return {};
@@ -186,21 +195,20 @@ void list(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, Add&& 
 }
 
 void readdir(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info*) {
-  list(req, ino, size, offset, [req](char* at, std::size_t room, const ListedEntry& entry, bool) {
+  list(req, ino, size, offset, [req](char* at, std::size_t room, const ListedEntry& entry) {
     const struct stat st = stat_of(*entry.tree, *entry.node);
     return fuse_add_direntry(req, at, room, entry.name, &st, static_cast<off_t>(entry.next));
   });
 }
 
 void readdirplus(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info*) {
-  list(req, ino, size, offset,
-       [req](char* at, std::size_t room, const ListedEntry& entry, bool names_only) {
-         fuse_entry_param reply = entry_of(*entry.tree, *entry.node);
-         // Number 0 tells the kernel to take the name and the type, and to make no node.
-         if (entry.is_dot || names_only) reply.ino = 0;
-         return fuse_add_direntry_plus(req, at, room, entry.name, &reply,
-                                       static_cast<off_t>(entry.next));
-       });
+  list(req, ino, size, offset, [req](char* at, std::size_t room, const ListedEntry& entry) {
+    fuse_entry_param reply = entry_of(*entry.tree, *entry.node);
+    // Number 0 tells the kernel to take the name and the type, and to make no node.
+    if (entry.name_only) reply.ino = 0;
+    return fuse_add_direntry_plus(req, at, room, entry.name, &reply,
+                                  static_cast<off_t>(entry.next));
+  });
 }
 
 void open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {

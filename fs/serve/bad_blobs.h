@@ -1,5 +1,8 @@
 #pragma once
 
+// Room fs/serve: The file system without a kernel: answers lookups and reads, and follows the
+// store.
+
 #include <functional>
 #include <mutex>
 #include <optional>

@@ -22,7 +22,7 @@ constexpr unsigned kMostWaiting = 3;
 
 // Whether an error says what is so, rather than that something could not be had.
 bool is_an_answer(int error) noexcept {
-  constexpr int answers[] = {ENOENT, EROFS,  EISDIR,       ENOTDIR, ENODATA,
+  constexpr int answers[] = {ENOENT, EROFS,  EISDIR,       ENOTDIR, ENODATA, EOPNOTSUPP,
                              ERANGE, ENOSYS, ENAMETOOLONG, ESTALE,  EINVAL};
   return std::ranges::find(answers, error) != std::end(answers);
 }
@@ -73,21 +73,22 @@ NodeRef FileSystem::lookup(const NodeRef& directory, std::string_view name,
   NodeRef node{directory.tree, directory.tree->lookup(*directory, name)};
   if (!node) {
     ec = std::make_error_code(std::errc::no_such_file_or_directory);
-  } else if (name != "." && name != ".." && health_.is_broken(directory)) {
-    ec = io_error();
-    return {};
   }
-  return node;
+  const std::string_view stand_in = health_.stand_in_name(directory);
+  if (stand_in.empty() || name == "." || name == "..") return node;
+  ec = name == stand_in ? std::error_code{} : io_error();
+  return {directory.tree, ec ? nullptr : &directory.tree->stand_in()};
 }
 
 FileSystem::Listing FileSystem::list(NodeRef& directory, bool begins, const Tool& tool) noexcept {
-  if (!directory->is_directory()) return Listing::none;
+  if (!directory->is_directory()) return {};
   if (begins) begin_listing(directory, tool);
-  return health_.is_broken(directory) || is_gone(directory) ? Listing::names : Listing::whole;
+  if (is_gone(directory)) return {true, Tree::kBroken};
+  return {true, health_.stand_in_name(directory)};
 }
 
 // Whether it is of a model that went while it was listed: some tools, as OpenSSH's, take a listing
-// that fails for its end, and would have an empty model.
+// that fails for its end, and would have half a model.
 bool FileSystem::is_gone(const NodeRef& directory) const noexcept {
   return directory.tree->is_model_directory(*directory) && !nodes_.find(directory->ino);
 }
@@ -106,7 +107,7 @@ void FileSystem::begin_listing(NodeRef& directory, const Tool& tool) {
 // Who lists a model's directory begins with the model. If nobody is in the midst of the version
 // that is shown, this is the moment to show what the store has. The kernel has found the directory
 // already and goes on by its number, which so stands for the new one. Of a model that is removed
-// the names are listed, and that it cannot be had: see list().
+// there is nothing to be had: see list().
 void FileSystem::renew(NodeRef& directory) try {
   const Model& model = *directory.tree->model(*directory);
   if (!pins_.release(model.view_name)) return;
@@ -145,7 +146,7 @@ std::unique_ptr<OpenFile> FileSystem::open_file(const NodeRef& file, std::error_
   ec.clear();
   if (file->is_directory()) {
     ec = std::make_error_code(std::errc::is_a_directory);
-  } else if (health_.is_broken(file)) {
+  } else if (file->kind == NodeKind::stand_in || health_.is_broken(file)) {
     ec = io_error();
   }
   if (ec) return nullptr;
@@ -194,7 +195,8 @@ std::string FileSystem::attribute(const NodeRef& node, std::string_view name,
                                   std::error_code& ec) const {
   ec.clear();
   auto value = ollamafs::attribute(node, name, health_);
-  if (!value) ec = {ENODATA, std::generic_category()};
+  // Of other namespaces than user: ls(1) remembers that for the whole mount, and asks no more.
+  if (!value) ec = {name.starts_with("user.") ? ENODATA : EOPNOTSUPP, std::generic_category()};
   return std::move(value).value_or("");
 }
 
@@ -203,7 +205,7 @@ struct statvfs FileSystem::statistics(std::error_code& ec) const {
   struct statvfs st {};
   if (::fstatvfs(store_.folder()->get(), &st) != 0) ec = {errno, std::generic_category()};
   st.f_bfree = st.f_bavail = 0;
-  st.f_ffree = st.f_favail = 0;
+  st.f_files = st.f_ffree = st.f_favail = 0;  // no count of inodes: `df -i` says nothing
   st.f_namemax = NAME_MAX;
   return st;
 }

@@ -68,19 +68,20 @@ class FileSystem {
   // What an inode number stands for; empty: ESTALE.
   [[nodiscard]] NodeRef find(InodeNumber ino) const { return nodes_.find(ino); }
 
-  // The entry `name` of a directory; ENOENT if it has none. EIO in a directory of a model that is
-  // not whole: what its listing names cannot be had (see list()).
+  // The entry `name` of a directory; ENOENT if it has none. EIO in a directory that cannot be had
+  // (see list()), but for the one name that it lists.
   [[nodiscard]] NodeRef lookup(const NodeRef& directory, std::string_view name,
                                std::error_code& ec) const;
 
-  // How a directory is listed. A tool must not take the directory of a model that is not whole for
-  // an empty one. Some, like scp, do not look whether readdir(3) failed, but all look at the names
-  // that they got. So there the names are given, looking one up fails, and the listing ends with
-  // EIO.
-  enum class Listing : std::uint8_t {
-    none,   // it is no directory: ENOTDIR
-    names,  // names only, and then EIO
-    whole,
+  // How a directory is listed. No tool must take one that cannot be had for an empty or a smaller
+  // one: of a model that is not whole, say, or of a store that is gone. Where readdir(3) fails,
+  // some do not look (sftp-server takes it for the end), and where only a file cannot be read,
+  // others delete at the target what is not listed (rsync --delete). So such a directory lists one
+  // file that cannot be opened, and then its listing fails (docs/view.md §4).
+  struct Listing {
+    bool possible = false;        // no: it is no directory, ENOTDIR
+    std::string_view stand_in{};  // not empty: lists this name alone, of Tree::stand_in(); then EIO
+    [[nodiscard]] bool is_whole() const noexcept { return possible && stand_in.empty(); }
   };
   // To be called before each piece of a listing for a tool; `begins` for the first. Then
   // `directory` may become that of the version which the store has by now. That may take a second;
@@ -105,7 +106,8 @@ class FileSystem {
   // blobs/ anew.
   void request_failed(const NodeRef& node, const Tool& tool, int error) noexcept;
 
-  // The extended attributes of a node. ENODATA if there is none of that name.
+  // The extended attributes of a node. ENODATA if there is none of that name; EOPNOTSUPP if none
+  // of that namespace is ever there.
   [[nodiscard]] std::string attribute(const NodeRef& node, std::string_view name,
                                       std::error_code& ec) const;
 

@@ -39,6 +39,11 @@ bool Health::is_broken(const NodeRef& node) const noexcept {
   return model && bad_blobs_.has_fault(*model);
 }
 
+std::string_view Health::stand_in_name(const NodeRef& directory) const noexcept {
+  if (directory->is_directory() && is_broken(directory)) return Tree::kBroken;
+  return directory.tree->stand_in_name(*directory);
+}
+
 std::error_code Health::failed(const OpenLayout::Failure& failure) noexcept try {
   if (failure.error == BlobFault::unverified) return failure.error;
   if (is_shortage(failure.error)) return failure.error;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 #include "fs/serve/bad_blobs.h"
@@ -34,6 +35,9 @@ class Health {
 
   // Whether the node belongs to a model that is broken. Needs no memory.
   [[nodiscard]] bool is_broken(const NodeRef& node) const noexcept;
+
+  // As Tree::stand_in_name, also of what has turned bad since the tree was made. Needs no memory.
+  [[nodiscard]] std::string_view stand_in_name(const NodeRef& directory) const noexcept;
 
   // Why, as a printable sentence; nothing if the model is whole.
   [[nodiscard]] std::optional<std::string> fault_of(const Model& model) const {

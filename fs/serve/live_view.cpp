@@ -199,7 +199,8 @@ void LiveView::show(bool anyhow) {
 }
 
 std::shared_ptr<const Catalog> LiveView::with_pinned(const Catalog& shown) {
-  const auto pinned = fs_.pins().pinned(shown);
+  // Of a store that is gone nothing can be read on but what is open.
+  const auto pinned = scanned_->is_gone() ? std::vector<std::uint32_t>{} : fs_.pins().pinned(shown);
   std::set<std::string> outdated;
   for (const std::uint32_t index : pinned) {
     const Model& model = shown.models()[index];

@@ -1,5 +1,8 @@
 #pragma once
 
+// Room fs/tree: Directories and files with their inode numbers, and how one tree differs from
+// the next.
+
 #include <cstdint>
 #include <functional>
 #include <list>

@@ -14,12 +14,14 @@ auto attributes_of(const Node& node) noexcept {
                   node.mtime);
 }
 
-// Names that went, came, or lead elsewhere.
+// Names that went, came, or lead elsewhere; all of them if the directory can be had no longer, or
+// again.
 void compare_entries(const Tree& before, const Node& old_directory, const Tree& after,
                      const Node& new_directory, CacheNotices& notices) {
   const auto old_entries = before.entries(old_directory);
   const auto new_entries = after.entries(new_directory);
   const std::size_t first = notices.size();
+  const bool is_turned = before.stand_in_name(old_directory) != after.stand_in_name(new_directory);
   const auto tell = [&](std::string_view name) {
     notices.push_back({What::entry, old_directory.ino, std::string{name}});
   };
@@ -31,11 +33,11 @@ void compare_entries(const Tree& before, const Node& old_directory, const Tree& 
     } else if (o == old_entries.end() || n->name < o->name) {
       tell((n++)->name);
     } else {
-      if (before.node(o->node).ino != after.node(n->node).ino) tell(o->name);
+      if (is_turned || before.node(o->node).ino != after.node(n->node).ino) tell(o->name);
       ++o, ++n;
     }
   }
-  if (notices.size() > first) notices.push_back({What::content, old_directory.ino});
+  if (is_turned || notices.size() > first) notices.push_back({What::content, old_directory.ino});
 }
 
 // A number that is a digest's stays, also when another file takes the blob's place.

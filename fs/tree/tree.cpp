@@ -45,6 +45,12 @@ bool Tree::is_blobs_directory(const Node& node) const noexcept {
          is_model_directory(nodes_[node.parent]) && lookup(nodes_[node.parent], kBlobs) == &node;
 }
 
+std::string_view Tree::stand_in_name(const Node& directory) const noexcept {
+  if (!directory.is_directory()) return {};
+  if (directory.model != Node::kNone) return model(directory)->whole() ? "" : kBroken;
+  return catalog_->is_gone() && &directory != &root() ? kGone : "";
+}
+
 const std::string& Tree::text(const Node& node) const {
   Text& text = texts_[node.source];
   if (text.make) std::call_once(text.made, [&] { text.text = text.make(*this, node); });

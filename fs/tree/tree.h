@@ -25,6 +25,7 @@ enum class NodeKind : std::uint8_t {
   manifest,  // the manifest in a model directory
   archive,   // a file assembled from several blobs: a model's tar
   text,      // generated text, as README.txt
+  stand_in,  // what a directory lists in the place of what cannot be had: see Tree::stand_in_name
 };
 
 // An inode of the view. What it shows of itself is docs/view.md §2.
@@ -110,6 +111,17 @@ class Tree {
            nodes_[node.parent].model == Node::kNone;
   }
 
+  // A directory that cannot be had lists one file in the place of its entries, and then fails, so
+  // that no tool takes it for a smaller one (docs/view.md §4). This is the name of that file: in a
+  // directory of a model that is broken, kBroken; in one that leads to models, if the store is
+  // gone, kGone. Else it is empty.
+  static constexpr std::string_view kBroken = "BROKEN";
+  static constexpr std::string_view kGone = "STORE-IS-GONE";
+  [[nodiscard]] std::string_view stand_in_name(const Node& directory) const noexcept;
+
+  // The file itself, which is in no directory's entries, and cannot be opened. There is one of it.
+  [[nodiscard]] const Node& stand_in() const noexcept { return nodes_[kStandIn]; }
+
   // The size of a file in bytes, 0 of a directory. Throws what text() throws.
   [[nodiscard]] std::uint64_t size_of(const Node& node) const {
     return node.kind == NodeKind::text ? text(node).size() : node.size;
@@ -121,6 +133,8 @@ class Tree {
  private:
   friend class TreeBuilder;
   Tree() = default;
+
+  static constexpr std::uint32_t kStandIn = 1;  // behind the root
 
   struct Text {
     TextRecipe make = nullptr;  // null: the text is there

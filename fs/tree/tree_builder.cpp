@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 #include <span>
 #include <stdexcept>
 #include <utility>
@@ -15,6 +16,13 @@ Layout blob_layout(const Tree& tree, const Node& node) {
   Layout::Builder builder;
   builder.blob(tree.catalog().blobs()[node.source].digest, node.size);
   return std::move(builder).finish();
+}
+
+constexpr std::int64_t kOldest = std::numeric_limits<std::int64_t>::min();
+
+// FAT keeps steps of two seconds.
+std::int64_t manifest_time(const Model& model) {
+  return model.mtime & ~std::int64_t{1};
 }
 
 Layout text_layout(const Tree& tree, const Node& node) {
@@ -47,6 +55,17 @@ TreeBuilder::TreeBuilder(std::shared_ptr<const Catalog> catalog,
     node.gid = options_.root->gid;
   }
   group_paths_.emplace(root, "");
+  add_stand_in();
+}
+
+// With a size, so that no tool makes the file without opening this one.
+void TreeBuilder::add_stand_in() {
+  const InodeNumber number = numbers_.assign(inode_identity({"stand-in"}));
+  Node& node =
+      tree_->nodes_[add(NodeKind::stand_in, number, options_.store_uid, options_.store_gid)];
+  node.nlink = 1;
+  node.size = 1;
+  node.mtime = content_time(Digest{});
 }
 
 TreeBuilder::NodeIndex TreeBuilder::add(NodeKind kind, InodeNumber ino, uid_t uid, gid_t gid) {
@@ -95,7 +114,7 @@ TreeBuilder::NodeIndex TreeBuilder::model_directory(NodeIndex parent, std::strin
   const NodeIndex index = add(NodeKind::directory, numbers_.assign(identity, late), of.uid, of.gid);
   Node& node = tree_->nodes_[index];
   node.model = model;
-  node.mtime = content_time(of.manifest->digest);
+  node.mtime = manifest_time(of);
   link(parent, name, index);
   return index;
 }
@@ -119,7 +138,7 @@ TreeBuilder::NodeIndex TreeBuilder::model_file(NodeIndex parent, std::string_vie
   node.model = model;
   node.size = content.size;
   node.recipe = content.recipe;
-  node.mtime = content_time(of.manifest->digest);
+  node.mtime = manifest_time(of);
   link(parent, name, index);
   return index;
 }
@@ -212,7 +231,7 @@ void TreeBuilder::date_groups() {
   for (auto index = static_cast<NodeIndex>(tree_->nodes_.size()); index-- > 0;) {
     if (!group_paths_.contains(index)) continue;
     Node& group = tree_->nodes_[index];
-    group.mtime = content_time(Digest{});
+    group.mtime = group.entries == 0 ? content_time(Digest{}) : kOldest;
     std::uint64_t all = 0;
     for (const Dentry& entry : tree_->entries(group)) {
       const Node& node = tree_->node(entry.node);

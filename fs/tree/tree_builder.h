@@ -72,9 +72,6 @@ class TreeBuilder {
   // A file with this text in it. Its number and its time are functions of the text.
   void text(NodeIndex parent, std::string_view name, std::string text);
 
-  // For nodes whose time is not the manifest's.
-  void set_mtime(NodeIndex node, std::int64_t mtime) { tree_->nodes_[node].mtime = mtime; }
-
   [[nodiscard]] const Catalog& catalog() const noexcept { return tree_->catalog(); }
   [[nodiscard]] const Catalog& stored() const noexcept { return tree_->stored(); }
 
@@ -96,6 +93,7 @@ class TreeBuilder {
 
   // `ino` is the number that was given out last: a node's index is its number's place among them.
   NodeIndex add(NodeKind kind, InodeNumber ino, uid_t uid, gid_t gid);
+  void add_stand_in();
   void link(NodeIndex parent, std::string_view name, NodeIndex node);
   // The same with a name that is kept already.
   void link_kept(NodeIndex parent, std::string_view name, NodeIndex node);

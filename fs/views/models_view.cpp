@@ -54,10 +54,9 @@ class ModelDirectory {
       directory = tree_.model_directory(directory, part, index_, identity(path));
     }
     path += "/" + model_.name.tag();
-    const auto manifest = tree_.model_file(
-        directory, model_.name.tag(), index_,
-        {NodeKind::manifest, model_.manifest->bytes.size(), manifest_layout}, identity(path));
-    tree_.set_mtime(manifest, model_.mtime & ~std::int64_t{1});  // FAT keeps two-second steps
+    tree_.model_file(directory, model_.name.tag(), index_,
+                     {NodeKind::manifest, model_.manifest->bytes.size(), manifest_layout},
+                     identity(path));
   }
 
   TreeBuilder& tree_;

@@ -50,9 +50,17 @@ Copy a model to a USB stick, and from the stick into a store:
 It is there at once: `ollama list` shows it under the same name and ID. Only where
 that Ollama has another model of this name, `ollama rm` it first.
 
+The slash behind NAME/ matters: without it, rsync makes a stray folder in that store.
+Add -P to see how far it is; run it again if it was interrupted. Several models that
+share blobs are copied together, with -H added. Never copy into {store}
+itself: it is what is read here.
+
+A model that lacks something has one file BROKEN, which cannot be read; `ollamafs
+list` says what it lacks. While the disk of the store is away, all that can be seen
+is one file STORE-IS-GONE.
+
 "Input/output error": if it is a manifest alone that cannot be read, the model has
-changed while you copied it; copy it again. Else the model is broken in the store,
-and `ollamafs list` says what it lacks. Unmount with
+changed while you copied it; copy it again. Unmount with
 
     {sudo}ollamafs umount {mountpoint}
 )",

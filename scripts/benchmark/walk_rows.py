@@ -56,4 +56,4 @@ def rows(fixtures):
         yield row("first walk", functools.partial(first, walk, lambda: None), lambda: None,
                   ratio_of(0.1))
         yield row("first walk, cold", functools.partial(first, walk, drop_caches), drop_caches)
-        yield row("second walk", functools.partial(again, walk), lambda: None, ratio_of(0.5))
+        yield row("second walk", functools.partial(again, walk), lambda: None, ratio_of(0.8))

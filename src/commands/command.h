@@ -1,5 +1,8 @@
 #pragma once
 
+// Room src/commands: What a person types: one file for each command, and the list of all. None
+// needs `fs/`, but for the two below.
+
 #include <string>
 #include <utility>
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdio>
 #include <ctime>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -19,6 +20,7 @@
 #include "store/base/text.h"
 #include "store/catalog/catalog.h"
 #include "store/catalog/model_config.h"
+#include "store/catalog/nested_store.h"
 
 namespace ollamafs {
 namespace {
@@ -83,22 +85,31 @@ void print_faults(const Catalog& catalog) {
   }
 }
 
-void print_problems(const Catalog& catalog) {
-  if (catalog.problems().empty()) return;
+// What is found in the store beside its models.
+std::vector<Problem> problems_of(const StoreDir& store, const Catalog& catalog) {
+  std::vector<Problem> problems{catalog.problems().begin(), catalog.problems().end()};
+  std::ranges::move(nested_stores(store), std::back_inserter(problems));
+  std::ranges::stable_sort(problems, {}, &Problem::path);
+  return problems;
+}
+
+void print_problems(const std::vector<Problem>& problems) {
+  if (problems.empty()) return;
   fmt::print("\nFound in the store:\n");
-  for (const Problem& problem : catalog.problems()) {
+  for (const Problem& problem : problems) {
     fmt::print("  {} {}\n", printable(problem.path), problem.text);
   }
 }
 
-void print_text(const std::vector<Listed>& listed, const Catalog& catalog) {
+void print_text(const std::vector<Listed>& listed, const Catalog& catalog,
+                const std::vector<Problem>& problems) {
   const bool any_broken = !std::ranges::all_of(catalog.models(), &Model::whole);
   std::vector<Row> rows{{"NAME", "ID", "SIZE", "MODIFIED", any_broken ? "STATE" : ""}};
   const std::int64_t now = std::time(nullptr);
   for (const Listed& entry : listed) rows.push_back(row_of(entry, now));
   print_table(rows);
   print_faults(catalog);
-  print_problems(catalog);
+  print_problems(problems);
 }
 
 // ---- for machines ----
@@ -125,15 +136,16 @@ nlohmann::ordered_json json_of(const Listed& entry) {
   return json;
 }
 
-void print_json(const std::vector<Listed>& listed, const StoreDir& store, const Catalog& catalog) {
+void print_json(const std::vector<Listed>& listed, const StoreDir& store,
+                const std::vector<Problem>& problems) {
   auto models = nlohmann::ordered_json::array();
   for (const Listed& entry : listed) models.push_back(json_of(entry));
-  auto problems = nlohmann::ordered_json::array();
-  for (const Problem& problem : catalog.problems()) {
-    problems.push_back({{"path", problem.path}, {"reason", problem.text}});
+  auto found = nlohmann::ordered_json::array();
+  for (const Problem& problem : problems) {
+    found.push_back({{"path", problem.path}, {"reason", problem.text}});
   }
   const nlohmann::ordered_json json = {
-      {"store", store.path().string()}, {"models", models}, {"problems", problems}};
+      {"store", store.path().string()}, {"models", models}, {"problems", found}};
   // Names of stray files may hold any byte, and control characters that JSON lets pass raw.
   fmt::print("{}\n", json.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace));
 }
@@ -154,12 +166,23 @@ class List final : public Command {
     if (json_) words.emplace_back("--json");
     const ChosenStore store = open_store(arguments_, words);
     const auto catalog = Catalog::read(store.dir);
+    if (catalog->is_gone()) {
+      throw CommandError{fmt::format("the store {} is gone: a folder in it is a link that leads "
+                                     "nowhere; is its disk mounted?",
+                                     printable(store.dir.path().string())),
+                         ExitStatus::no_store};
+    }
     const std::vector<Listed> listed = newest_first(store.dir, *catalog);
+    const std::vector<Problem> problems = problems_of(store.dir, *catalog);
     if (json_) {
-      print_json(listed, store.dir, *catalog);
+      print_json(listed, store.dir, problems);
     } else {
       if (!store.choice.others.empty()) fmt::print(stderr, "ollamafs: {}\n", store.choice.reason);
-      print_text(listed, *catalog);
+      for (const std::string& note : store.choice.notes) fmt::print(stderr, "ollamafs: {}\n", note);
+      if (catalog->models().empty())
+        fmt::print(stderr, "ollamafs: {} has no models yet\n",
+                   printable(store.dir.path().string()));
+      print_text(listed, *catalog, problems);
     }
     if (std::fflush(stdout) != 0) throw CommandError{"the list could not be written"};
     return ExitStatus::ok;

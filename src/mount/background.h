@@ -1,5 +1,7 @@
 #pragma once
 
+// Room src/mount: The daemon: mount point, signals, log, and all that lives as long as a mount.
+
 #include <functional>
 
 #include "src/say/exit_status.h"

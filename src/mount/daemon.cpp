@@ -12,6 +12,7 @@
 #include "src/mount/store_report.h"
 #include "src/store/open_store.h"
 #include "store/base/text.h"
+#include "store/catalog/nested_store.h"
 
 namespace ollamafs {
 namespace {
@@ -61,6 +62,10 @@ Daemon::Daemon(const Wanted& wanted, Log& log)
   scanned_ = scanner_.scan();
   log_->debug("{} models, {} blobs", scanned_->models().size(), scanned_->blobs().size());
   report(*Catalog::empty(), *scanned_);
+  if (scanned_->models().empty() && !scanned_->is_gone())
+    log_->info("{} has no models yet", printable(store_.path().string()));
+  for (const Problem& nested : nested_stores(store_))
+    log_->warn("{} {}", printable(nested.path), nested.text);
   large_blob_ = path_of_large_blob(*scanned_);
   file_system_ = std::make_unique<FileSystem>(
       store_, make_tree(scanned_, scanned_, nullptr), blob_limits(),
@@ -74,7 +79,9 @@ Daemon::Daemon(const Wanted& wanted, Log& log)
 
 void Daemon::make_session(bool debug) {
   SessionOptions session{store_.path().string(), access_.allow_other(), debug};
-  if (options_.verify) {
+  // What is to be verified, or read in another way than the kernel's, the kernel must not read
+  // itself.
+  if (options_.verify || &store_.calls() != &FileCalls::kernel()) {
     session.backing = nullptr;
     session.without_backing = BlobAccess::Way::unwanted;
   }

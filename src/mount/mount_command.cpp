@@ -41,6 +41,7 @@ ExitStatus mount_command(const MountArguments& arguments, const FileCalls& calls
   const StoreChoice choice = choose_store(arguments.store, words_of(arguments));
   require_fuse();
   log->info("{}", choice.reason);
+  for (const std::string& note : choice.notes) log->info("{}", note);
 
   const MountAccess access{options};
   const auto serve = [&](const std::function<void()>& ready) {

@@ -31,6 +31,9 @@ Wrongs wrongs_of(const Catalog& catalog) {
 std::vector<std::string> store_news(const Catalog& before, const Catalog& now) {
   const Wrongs known = wrongs_of(before);
   std::vector<std::string> lines;
+  if (now.is_gone() && !before.is_gone())
+    lines.emplace_back("the store is gone: nothing can be copied until it is back");
+  if (before.is_gone() && !now.is_gone()) lines.emplace_back("the store is back");
   std::size_t left = 0;
   for (const auto& wrong : wrongs_of(now)) {
     if (known.contains(wrong)) continue;

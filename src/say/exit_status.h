@@ -1,5 +1,7 @@
 #pragma once
 
+// Room src/say: How the program speaks to a person or a script: exit statuses, sizes, times.
+
 #include <stdexcept>
 #include <string>
 

@@ -1,5 +1,8 @@
 #pragma once
 
+// Room src/store: The store that a command is about, chosen and opened, with advice where that
+// fails.
+
 #include <sys/types.h>
 
 #include <optional>

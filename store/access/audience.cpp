@@ -129,7 +129,7 @@ StoreAudience audience_of(const StoreDir& store, const Catalog& catalog) {
     survey.look(model.manifest->digest.blob_path(), S_IROTH);  // the child of a list
   }
   for (const Blob& blob : catalog.blobs()) {
-    if (blob.good()) survey.look_at_shown(blob.digest.blob_path(), S_IROTH);
+    if (blob.good()) survey.look_at_shown(blob.path(), S_IROTH);
   }
   return out;
 }

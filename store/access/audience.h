@@ -1,5 +1,7 @@
 #pragma once
 
+// Room store/access: Who may read a store, and what keeps this user out of it.
+
 #include <sys/types.h>
 
 #include <string>

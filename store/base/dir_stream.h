@@ -1,5 +1,8 @@
 #pragma once
 
+// Room store/base: What any part needs of the system: system calls, descriptors, file
+// identities, text that is safe to print.
+
 #include <dirent.h>
 
 #include <memory>

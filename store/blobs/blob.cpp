@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <utility>
 
 namespace ollamafs {
 namespace {
@@ -14,7 +15,17 @@ std::error_code readable(const FileCalls& calls, int path_fd) noexcept {
   return {errno, std::generic_category()};
 }
 
+bool is_missing(const std::error_code& ec) noexcept {
+  return ec == std::errc::no_such_file_or_directory;
+}
+
 }  // namespace
+
+FileContent read_blob(const StoreDir& store, const Digest& digest, std::uint64_t limit,
+                      std::error_code& ec) {
+  FileContent content = read_file(store, digest.blob_path(), limit, ec);
+  return is_missing(ec) ? read_file(store, digest.old_blob_path(), limit, ec) : content;
+}
 
 Blob inspect_blob(const StoreDir& store, const Digest& digest, bool* alone) {
   Blob blob;
@@ -25,11 +36,19 @@ Blob inspect_blob(const StoreDir& store, const Digest& digest, bool* alone) {
       blob.error = {errno, std::generic_category()};
     return !blob.error;
   };
-  StoreDir::Opened path = store.resolve_entry(digest.blob_path(), blob.error);
+  StoreDir::Opened path = store.resolve_entry(blob.path(), blob.error);
+  if (is_missing(blob.error)) {
+    std::error_code ec;
+    if (auto old = store.resolve_entry(digest.old_blob_path(), ec); !ec) {
+      path = std::move(old);
+      blob.old_name = true;
+      blob.error.clear();
+    }
+  }
   if (!stat(path)) return blob;
   if (alone) *alone = is_alone(st);
   if (S_ISLNK(st.st_mode)) {
-    path = store.resolve(digest.blob_path(), blob.error);
+    path = store.resolve(blob.path(), blob.error);
     if (!stat(path)) return blob;
   }
   if (!S_ISREG(st.st_mode)) {

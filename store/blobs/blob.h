@@ -1,11 +1,14 @@
 #pragma once
 
+// Room store/blobs: Blobs: found, kept open, read, hashed while they are read.
+
 #include <sys/types.h>
 
 #include <string>
 #include <system_error>
 
 #include "store/base/file_identity.h"
+#include "store/folder/read_file.h"
 #include "store/folder/store_dir.h"
 #include "store/model/digest.h"
 
@@ -18,7 +21,13 @@ struct Blob {
   FileIdentity identity;  // of a good blob; its size is the blob's real size
   uid_t uid = 0;
   gid_t gid = 0;
-  bool outside = false;  // a symlink led out of the store
+  bool outside = false;   // a symlink led out of the store
+  bool old_name = false;  // it was found as sha256:HEX only (docs/store-format.md §5)
+
+  // Of its file, below the store.
+  [[nodiscard]] std::string path() const {
+    return old_name ? digest.old_blob_path() : digest.blob_path();
+  }
 
   [[nodiscard]] bool good() const noexcept { return !error; }
 
@@ -28,5 +37,9 @@ struct Blob {
 // Looks at the file of the blob `digest` without opening it: good is a regular file that this
 // process may read. `alone` gets is_alone() of its entry in blobs/.
 [[nodiscard]] Blob inspect_blob(const StoreDir& store, const Digest& digest, bool* alone = nullptr);
+
+// Reads a small blob whole, by either of its names; else as of read_file().
+[[nodiscard]] FileContent read_blob(const StoreDir& store, const Digest& digest,
+                                    std::uint64_t limit, std::error_code& ec);
 
 }  // namespace ollamafs

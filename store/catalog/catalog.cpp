@@ -23,7 +23,8 @@ bool Model::operator==(const Model& other) const noexcept {
 }
 
 bool Catalog::operator==(const Catalog& other) const noexcept {
-  return models_ == other.models_ && blobs_ == other.blobs_ && problems_ == other.problems_;
+  return std::tie(is_gone_, models_, blobs_, problems_) ==
+         std::tie(other.is_gone_, other.models_, other.blobs_, other.problems_);
 }
 
 bool Catalog::is_provisional() const noexcept {
@@ -33,6 +34,13 @@ bool Catalog::is_provisional() const noexcept {
 
 std::shared_ptr<const Catalog> Catalog::empty() {
   std::shared_ptr<Catalog> out{new Catalog};
+  out->index_users();
+  return out;
+}
+
+std::shared_ptr<const Catalog> Catalog::gone() {
+  std::shared_ptr<Catalog> out{new Catalog};
+  out->is_gone_ = true;
   out->index_users();
   return out;
 }

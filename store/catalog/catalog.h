@@ -1,5 +1,8 @@
 #pragma once
 
+// Room store/catalog: The store read whole: every model, what is wrong with it, and which blobs
+// it needs.
+
 #include <sys/types.h>
 
 #include <cstdint>
@@ -42,10 +45,11 @@ class TagReader;
 // All that a store holds at one moment. Immutable, so it may be shared between threads.
 class Catalog {
  public:
-  // Reads the whole store. Throws std::system_error that names the path if one of its trees cannot
-  // be listed at all, or if this process lacks descriptors or memory to read all of it, and
-  // std::length_error if it has more than StoreLimits; anything less is a fault of a model or a
-  // problem of the store.
+  // Reads the whole store; gone() if it has none of its folders, or one of them is a link that
+  // leads nowhere, as when its disk was unmounted. Throws std::system_error that names the path if
+  // one of its trees cannot be listed at all, or if this process lacks descriptors or memory to
+  // read all of it, and std::length_error if it has more than StoreLimits; anything less is a fault
+  // of a model or a problem of the store.
   [[nodiscard]] static std::shared_ptr<const Catalog> read(const StoreDir& store);
 
   // The same, of a store that is read again and again: `reader` remembers its manifests, and its
@@ -53,8 +57,11 @@ class Catalog {
   [[nodiscard]] static std::shared_ptr<const Catalog> read(const StoreDir& store,
                                                            TagReader& reader);
 
-  // What a store holds that is not there.
+  // What a store holds that has no models.
   [[nodiscard]] static std::shared_ptr<const Catalog> empty();
+
+  // Of a store that is gone: it has no models either, and says so.
+  [[nodiscard]] static std::shared_ptr<const Catalog> gone();
 
   // `now`, but with some of the models of `before`, which keep the place they have there and the
   // blobs that they need: `kept` are indexes into before.models(), ascending. A model of `now` that
@@ -67,6 +74,9 @@ class Catalog {
   // found them elsewhere.
   [[nodiscard]] static std::shared_ptr<const Catalog> keep_unread(
       std::shared_ptr<const Catalog> now, const Catalog& before);
+
+  // Whether there is no store: what it holds is not known. Else, without models, it is empty.
+  [[nodiscard]] bool is_gone() const noexcept { return is_gone_; }
 
   // Whether both show the same.
   [[nodiscard]] bool operator==(const Catalog& other) const noexcept;
@@ -103,6 +113,7 @@ class Catalog {
   std::vector<std::string> unread_;
   std::vector<std::uint32_t> users_;        // of all blobs, one after the other
   std::vector<std::uint32_t> users_start_;  // where each blob's begin; one more at the end
+  bool is_gone_ = false;
 };
 
 }  // namespace ollamafs

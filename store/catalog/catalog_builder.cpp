@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <unordered_map>
 #include <utility>
 
@@ -13,6 +14,28 @@
 #include "store/folder/read_file.h"
 
 namespace ollamafs {
+namespace {
+
+// Whether there is a models folder no longer, although there is something at its path: as when the
+// disk was unmounted that it lay on, or on which what it links to lay. None of its folders is there
+// then, or one is a link that leads nowhere. What else fails, reading tells.
+bool has_gone(const StoreDir& store) {
+  const auto is_missing = [](const std::error_code& ec) {
+    return ec == std::errc::no_such_file_or_directory;
+  };
+  std::size_t missing = 0;
+  for (const char* const folder : kStoreFolders) {
+    std::error_code ec;
+    (void)store.resolve(folder, ec);
+    if (!is_missing(ec)) continue;
+    (void)store.resolve_entry(folder, ec);
+    if (!is_missing(ec)) return true;
+    ++missing;
+  }
+  return missing == std::size(kStoreFolders);
+}
+
+}  // namespace
 
 // Reads a store into a Catalog: a model for each tag that counts, and every blob once.
 class CatalogBuilder {
@@ -192,7 +215,7 @@ class CatalogBuilder {
 
   void report_followed_links() {
     for (const Blob& blob : out_->blobs_) {
-      if (blob.outside) followed_link(blob.digest.blob_path());
+      if (blob.outside) followed_link(blob.path());
     }
     if (followed_links_ == 0) return;
     out_->problems_.push_back(
@@ -222,7 +245,7 @@ std::shared_ptr<const Catalog> Catalog::read(const StoreDir& store) {
 }
 
 std::shared_ptr<const Catalog> Catalog::read(const StoreDir& store, TagReader& reader) {
-  return CatalogBuilder{store, reader}.build();
+  return has_gone(store) ? Catalog::gone() : CatalogBuilder{store, reader}.build();
 }
 
 }  // namespace ollamafs

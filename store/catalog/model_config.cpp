@@ -23,8 +23,7 @@ std::string string_at(const nlohmann::json& object, const char* key) {
 std::optional<ModelConfig> read_config(const StoreDir& store, const Model& model) {
   if (!model.manifest->config) return std::nullopt;
   std::error_code ec;
-  const FileContent file =
-      read_file(store, model.manifest->config->blob_path(), kMaxConfigBytes, ec);
+  const FileContent file = read_blob(store, *model.manifest->config, kMaxConfigBytes, ec);
   if (ec) return std::nullopt;
   const auto shallow = [](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
     return depth <= kMaxDepth;

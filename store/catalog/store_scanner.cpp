@@ -1,16 +1,37 @@
 #include "store/catalog/store_scanner.h"
 
+#include <sys/stat.h>
+
 #include <system_error>
 #include <utility>
 #include <vector>
 
-#include "store/catalog/tag_tree.h"
 #include "store/folder/read_file.h"
 
 namespace ollamafs {
 namespace {
 
 namespace fs = std::filesystem;
+
+// Those of the folder and of what is in it; 0 for what cannot be had.
+std::vector<dev_t> devices_of(const StoreDir& store) {
+  std::vector<dev_t> devices;
+  for (const char* const folder : {".", "manifests", "manifests-v2", "blobs"}) {
+    std::error_code ec;
+    const StoreDir::Opened opened = store.resolve(folder, ec);
+    struct stat st {};
+    const bool is_known = !ec && store.calls().fstat(opened.fd.get(), st) == 0;
+    devices.push_back(is_known ? st.st_dev : 0);
+  }
+  return devices;
+}
+
+bool are_others(const std::vector<dev_t>& before, const std::vector<dev_t>& now) {
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    if (before[i] != 0 && now[i] != 0 && before[i] != now[i]) return true;
+  }
+  return false;
+}
 
 }  // namespace
 
@@ -40,7 +61,7 @@ std::shared_ptr<const Catalog> StoreScanner::read() {
   std::shared_ptr<const Catalog> catalog;
   bool is_blind = false;
   if (missing) {
-    catalog = Catalog::empty();
+    catalog = Catalog::gone();
   } else {
     if (watch_) {
       const StoreDir::Opened blobs = store_.open_directory("blobs", ec);
@@ -49,18 +70,30 @@ std::shared_ptr<const Catalog> StoreScanner::read() {
       is_blind = is_disk_failure(ec);
       if (ec == std::errc::permission_denied) watch_->cannot("blobs/ may not be listed");
     }
-    catalog = Catalog::read(store_, reader_);
+    catalog = unless_replaced(Catalog::read(store_, reader_));
   }
   is_provisional_ = is_blind || catalog->is_provisional();
+  return catalog;
+}
+
+// A disk was unmounted, and an Ollama that goes on running has made its folders anew, in the
+// directory that the disk was mounted on. They are empty: the store is gone, until there are models
+// again.
+std::shared_ptr<const Catalog> StoreScanner::unless_replaced(
+    std::shared_ptr<const Catalog> catalog) {
+  if (catalog->is_gone()) return catalog;
+  const std::vector<dev_t> now = devices_of(store_);
+  if (catalog->models().empty() && are_others(devices_, now)) return Catalog::gone();
+  if (!catalog->models().empty()) devices_ = now;
   return catalog;
 }
 
 // The store comes and goes with the path that leads to it, and with what it consists of, each of
 // which may be a symlink to elsewhere.
 void StoreScanner::watch_path() {
-  for (const char* const name : {tree_folder(TreeKind::v1), tree_folder(TreeKind::v2), "blobs"}) {
-    watch_way(store_.given_path() / name);
-  }
+  if (is_beneath(store_.given_path(), "/proc"))
+    return watch_->cannot("the store is reached by another process");
+  for (const char* const name : kStoreFolders) watch_way(store_.given_path() / name);
 }
 
 // Watches every directory on the way to `path` for the name by which the way goes on, through all

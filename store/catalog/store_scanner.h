@@ -1,7 +1,10 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <filesystem>
 #include <memory>
+#include <vector>
 
 #include "store/catalog/catalog.h"
 #include "store/catalog/tag_reader.h"
@@ -20,8 +23,8 @@ class StoreScanner {
   StoreScanner(const StoreScanner&) = delete;
   StoreScanner& operator=(const StoreScanner&) = delete;
 
-  // The store as it is now; empty if there is nothing at its path. Throws as Catalog::read does,
-  // and if the path cannot be opened.
+  // The store as it is now; gone if nothing is at its path, or no models folder. Throws as
+  // Catalog::read does, and if the path cannot be opened.
   [[nodiscard]] std::shared_ptr<const Catalog> scan();
 
   // Makes the next scan look at everything: also at what has changed in a way that is not seen.
@@ -38,6 +41,8 @@ class StoreScanner {
 
  private:
   [[nodiscard]] std::shared_ptr<const Catalog> read();
+  [[nodiscard]] std::shared_ptr<const Catalog> unless_replaced(
+      std::shared_ptr<const Catalog> catalog);
   void watch_path();
   void watch_way(const std::filesystem::path& path);
 
@@ -45,6 +50,7 @@ class StoreScanner {
   std::unique_ptr<StoreWatch> watch_;
   StoreMemory memory_;
   TagReader reader_;
+  std::vector<dev_t> devices_;  // when it had models the last time
   bool is_provisional_ = false;
 };
 

@@ -63,6 +63,14 @@ bool is_older(std::int64_t time_ns, std::chrono::milliseconds age) noexcept {
   return since < 0 || since > std::chrono::nanoseconds{age}.count();
 }
 
+TagFailure dangling() {
+  return {
+      ProblemKind::missing,
+      {},
+      "is a symlink that leads nowhere: remove it, because while it is there Ollama before 0.40 "
+      "lists no model at all"};
+}
+
 // A tag that cannot be had.
 TagFailure unreadable(const std::error_code& ec) {
   return {problem_kind(ec), {}, open_failure(ec)};
@@ -113,6 +121,12 @@ bool TagReader::leads_to_directory(const std::string& path) const {
   return !ec && store_.calls().fstat(reached.fd.get(), st) == 0 && S_ISDIR(st.st_mode);
 }
 
+bool TagReader::leads_nowhere(const std::string& path) const {
+  std::error_code ec;
+  (void)store_.resolve(path, ec);
+  return ec == std::errc::no_such_file_or_directory;
+}
+
 // What has not changed since it was read, as far as it can be seen.
 std::optional<TagFile> TagReader::remembered(const Tag& tag) {
   if (!tag.unchanged) return std::nullopt;
@@ -151,7 +165,7 @@ TagResult TagReader::read_link(const Tag& tag, int link_fd) {
   judge(tag.path, ec);
   if (ec) return unreadable(ec);
   if (!target) {
-    if (tag.tree == TreeKind::v1) return read_plain(tag);
+    if (tag.tree == TreeKind::v1) return leads_nowhere(tag.path) ? dangling() : read_plain(tag);
     return TagFailure{
         ProblemKind::foreign_link, {}, "is a symlink to something that is not a manifest blob"};
   }

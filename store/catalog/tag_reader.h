@@ -99,6 +99,7 @@ class TagReader {
 
   // Whether the symlink at `path` leads to a directory: then there is no tag.
   [[nodiscard]] bool leads_to_directory(const std::string& path) const;
+  [[nodiscard]] bool leads_nowhere(const std::string& path) const;
 
   // Reads the manifest blob `digest`, which must hash to its name. A failure names the blob.
   [[nodiscard]] TagResult read_blob(const Digest& digest);

@@ -1,5 +1,7 @@
 #pragma once
 
+// Room store/find: Where the store is on this machine.
+
 #include <sys/types.h>
 
 #include <filesystem>

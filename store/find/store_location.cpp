@@ -20,6 +20,7 @@
 #include "store/base/text.h"
 #include "store/find/server_process.h"
 #include "store/find/systemd_unit.h"
+#include "store/folder/store_dir.h"
 
 namespace ollamafs {
 namespace {
@@ -30,7 +31,6 @@ using State = StoreCandidate::State;
 constexpr const char* kUnit = "ollama.service";
 constexpr const char* kUsualPlace = "a usual place";
 constexpr const char* kInHome = ".ollama/models";
-constexpr const char* kParts[] = {"manifests", "manifests-v2", "blobs"};
 constexpr const char* kAdvice = "give --store DIR or set OLLAMA_MODELS";
 
 struct User {
@@ -90,7 +90,7 @@ State state_of(const fs::path& path) {
   if (::stat(path.c_str(), &st) != 0) {
     return errno == ENOENT || errno == ENOTDIR ? State::missing : State::unreadable;
   }
-  for (const char* const part : kParts) {
+  for (const char* const part : kStoreFolders) {
     std::error_code ec;
     if (fs::is_directory(path / part, ec)) return State::store;
   }
@@ -132,7 +132,7 @@ fs::path store_near(const Host& host, const fs::path& path) {
     return may_be_store(look(host, near, "a guess"));
   };
   if (is_store(path / "models")) return path / "models";
-  const bool is_part = std::ranges::find(kParts, path.filename()) != std::end(kParts);
+  const bool is_part = std::ranges::find(kStoreFolders, path.filename()) != std::end(kStoreFolders);
   return is_part && is_store(path.parent_path()) ? path.parent_path() : fs::path{};
 }
 
@@ -160,6 +160,17 @@ StoreCandidate named_store(const Host& host, std::string_view value, const std::
   const std::string hint =
       value.starts_with("~/") ? "; a ~ is only expanded by a shell: write the path out" : "";
   throw StoreNotFound{fmt::format("{}: {}{}", source, complaint(host, candidate), hint)};
+}
+
+// Root reaches what a container has by its processes.
+std::string in_container(const ServerProcess& server) {
+  const fs::path place = fmt::format("/proc/{}/root", server.pid);
+  const std::string store =
+      server.models ? shell_word((place / server.models->relative_path()).native()) : "DIR";
+  return fmt::format(
+      "a server runs in a container (pid {}): its store is, as root and while that runs, --store "
+      "{}{}",
+      server.pid, store, server.models ? "" : ", the folder of its volume");
 }
 
 // Where the service keeps its models. Nothing if the unit does not tell.
@@ -205,6 +216,9 @@ class Candidates {
     return *taken;
   }
 
+  // Servers whose stores are not among them.
+  [[nodiscard]] const std::vector<std::string>& notes() const noexcept { return notes_; }
+
   // The stores besides `taken`, each once, and what is said to be one by servers that we do not
   // believe.
   [[nodiscard]] std::vector<StoreCandidate> others(const StoreCandidate& taken) const {
@@ -229,9 +243,7 @@ class Candidates {
   void add_servers() {
     for (const ServerProcess& server : running_servers(host_.root, host_.uid)) {
       if (server.other_namespace) {
-        notes_.push_back(fmt::format(
-            "a server runs in a container (pid {}): mount its volume's folder with --store",
-            server.pid));
+        notes_.push_back(in_container(server));
       } else if (server.models && !believed(server)) {
         const char* way = server.own_word ? "a server that {} runs (pid {})"
                                           : "a program that runs as {} for somebody else (pid {})";
@@ -314,7 +326,7 @@ class Candidates {
   std::vector<StoreCandidate> all_;
   std::vector<StoreCandidate> untrusted_;
   std::ptrdiff_t telling_ = 0;      // how many of them a server or the unit told
-  std::vector<std::string> notes_;  // printable lines for whoever finds nothing
+  std::vector<std::string> notes_;  // printable lines
 };
 
 std::string why(const StoreCandidate& taken) {
@@ -326,14 +338,15 @@ std::string why(const StoreCandidate& taken) {
   return "a usual place that may not be looked at, no other holds a model";
 }
 
-StoreChoice choice(StoreCandidate taken, std::vector<StoreCandidate> others) {
+StoreChoice choice(StoreCandidate taken, std::vector<StoreCandidate> others,
+                   std::vector<std::string> notes) {
   std::string reason = fmt::format("{}: {}", printable(taken.path.native()), why(taken));
   std::string names;
   for (const StoreCandidate& other : others) {
     names += (names.empty() ? "" : ", ") + shown(other);
   }
   if (!names.empty()) reason += fmt::format(" (not taken: {})", names);
-  return {std::move(taken), std::move(reason), std::move(others)};
+  return {std::move(taken), std::move(reason), std::move(others), std::move(notes)};
 }
 
 }  // namespace
@@ -361,7 +374,7 @@ Host Host::current() {
 
 StoreChoice find_store(const fs::path& given, const Host& host) {
   if (const auto value = trimmed_setting(given.native()); !value.empty()) {
-    return choice(named_store(host, value, "--store"), {});
+    return choice(named_store(host, value, "--store"), {}, {});
   }
   const std::string setting = host.environment("OLLAMA_MODELS").value_or("");
   const auto value = trimmed_setting(setting);
@@ -369,7 +382,7 @@ StoreChoice find_store(const fs::path& given, const Host& host) {
   if (!value.empty()) named = named_store(host, value, "OLLAMA_MODELS");
   const Candidates candidates{host};
   const StoreCandidate taken = named ? *named : candidates.choose();
-  return choice(taken, candidates.others(taken));
+  return choice(taken, candidates.others(taken), candidates.notes());
 }
 
 }  // namespace ollamafs

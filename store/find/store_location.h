@@ -48,6 +48,8 @@ struct StoreChoice {
   // Other stores of this machine, and places that may hold one but are not looked at. None with
   // --store: whoever says what to take is not kept waiting by another place.
   std::vector<StoreCandidate> others;
+  // Printable sentences about servers whose stores are not among those: of a container, say.
+  std::vector<std::string> notes;
 };
 
 // No store, or none that may be taken without guessing. what() is printable, may have several

@@ -1,5 +1,8 @@
 #pragma once
 
+// Room store/folder: The models folder, open: the only way in which a file below it is reached
+// and read.
+
 #include <sys/stat.h>
 
 #include <cstdint>

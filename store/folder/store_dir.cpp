@@ -49,6 +49,8 @@ std::shared_ptr<const StoreDir::Root> StoreDir::open_root(const fs::path& path,
     return nullptr;
   }
   fs::path real = path_of_fd(fd.get());
+  // By another process's root: the kernel names a place there as that process sees it.
+  if (is_beneath(path, "/proc")) real = path;
   if (real.empty()) {  // without it nothing could be judged to lie in the store
     throw std::system_error{ENOENT, std::generic_category(), "/proc/self/fd"};
   }

@@ -18,6 +18,9 @@ enum class OutsideLinks {
   follow,  // right for users who read what they could read anyway
 };
 
+// What a models folder holds: at least one of these.
+inline constexpr const char* kStoreFolders[] = {"manifests", "manifests-v2", "blobs"};
+
 // A models folder (what OLLAMA_MODELS names), open, and the only way in which anything below it is
 // reached. Nothing is believed because of its name (docs/view.md §4): a path is resolved beneath
 // the folder's own descriptor, and a symlink that leaves the folder is followed only into the

@@ -1,5 +1,8 @@
 #pragma once
 
+// Room store/layout: Files that are put together from blobs: where each byte of an archive
+// comes from.
+
 #include <cstdint>
 #include <string>
 

@@ -109,6 +109,10 @@ std::string Digest::blob_path() const {
   return hex_after("blobs/sha256-");
 }
 
+std::string Digest::old_blob_path() const {
+  return hex_after("blobs/sha256:");
+}
+
 std::string Digest::id() const {
   return hex().substr(0, 12);
 }

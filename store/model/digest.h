@@ -1,5 +1,7 @@
 #pragma once
 
+// Room store/model: What Ollama writes about a model, taken apart: names, digests, manifests.
+
 #include <array>
 #include <compare>
 #include <cstddef>
@@ -41,7 +43,8 @@ class Digest {
   [[nodiscard]] std::string to_string() const;  // "sha256:" + hex(), as manifests write it
   [[nodiscard]] std::string blob_name() const;  // "sha256-" + hex(), the name of the blob's file
   [[nodiscard]] std::string blob_path() const;  // "blobs/" + blob_name(), below the store
-  [[nodiscard]] std::string id() const;         // the first 12 digits: ID in `ollama list`
+  [[nodiscard]] std::string old_blob_path() const;  // the same with ':', as in stores of 2023
+  [[nodiscard]] std::string id() const;             // the first 12 digits: ID in `ollama list`
 
   auto operator<=>(const Digest&) const noexcept = default;
 

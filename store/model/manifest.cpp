@@ -114,6 +114,7 @@ class ManifestReader final : public nlohmann::json_sax<json> {
   bool end_object() override {
     if (places_.back() == Place::entry) finish_entry();
     places_.pop_back();
+    is_closed_ = places_.empty();
     return true;
   }
   bool start_array(std::size_t) override {
@@ -130,6 +131,8 @@ class ManifestReader final : public nlohmann::json_sax<json> {
   }
   bool parse_error(std::size_t position, const std::string&, const json::exception&) override {
     if (position > text_.size()) throw ManifestError{"is cut short: its JSON has no end"};
+    if (places_.empty() && is_closed_)
+      throw ManifestError{fmt::format("has more behind its JSON, at byte {}", position)};
     throw ManifestError{fmt::format("is not JSON: it goes wrong at byte {}", position)};
   }
 
@@ -276,6 +279,7 @@ class ManifestReader final : public nlohmann::json_sax<json> {
   const char* safe_;
   const char* const* read_to_;
   std::vector<Place> places_;
+  bool is_closed_ = false;  // the outermost object
   std::string key_;
   std::string unused_;  // takes the known strings that nobody needs
   std::size_t entry_start_ = 0;

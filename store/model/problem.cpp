@@ -7,11 +7,11 @@ namespace ollamafs {
 namespace {
 
 // By kind.
-constexpr std::array<std::string_view, 21> kNames = {
-    "missing",      "not-a-file", "outside",      "unreadable", "damaged",  "wrong-size",
-    "bad-manifest", "bad-digest", "bad-size",     "no-child",   "in-doubt", "stray-file",
-    "directory",    "bad-name",   "foreign-link", "unlistable", "hidden",   "passed-over",
-    "renamed",      "unshowable", "followed",
+constexpr std::array<std::string_view, 22> kNames = {
+    "missing",      "not-a-file", "outside",    "unreadable",   "damaged",    "wrong-size",
+    "bad-manifest", "bad-digest", "bad-size",   "no-child",     "in-doubt",   "stray-file",
+    "nested",       "directory",  "bad-name",   "foreign-link", "unlistable", "hidden",
+    "passed-over",  "renamed",    "unshowable", "followed",
 };
 static_assert(kNames.size() == static_cast<std::size_t>(ProblemKind::followed) + 1);
 

@@ -28,6 +28,7 @@ enum class ProblemKind : std::uint8_t {
   in_doubt,      // another manifest may count, in what cannot be read
   // What a tree of manifests holds.
   stray_file,    // a file where a folder belongs
+  nested,        // a models folder in the models folder
   directory,     // a folder where a manifest belongs
   bad_name,      // a name outside Ollama's grammar (docs/store-format.md §2)
   foreign_link,  // a symlink to something else than the manifest's own blob (docs/store-format.md

@@ -76,6 +76,7 @@ std::optional<MountEntry> parse(std::string_view line) {
   if (line.empty()) return std::nullopt;
   entry.type = unescape(next(line, ' '));
   entry.source = unescape(next(line, ' '));
+  entry.options = unescape(next(line, ' '));
   return entry;
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+// Room store/watch: Notices that a store has changed, and remembers what has not.
+
 #include <sys/types.h>
 
 #include <compare>
@@ -14,8 +16,9 @@ struct MountEntry {
   dev_t device = 0;  // of the file system; of two file systems no two have the same at one time
   std::string root;  // the folder of that file system that is seen
   std::string mountpoint;
-  std::string type;    // "fuse.ollamafs"
-  std::string source;  // of that type: the store
+  std::string type;       // "fuse.ollamafs"
+  std::string source;     // of that type: the store
+  std::string options{};  // of the file system: "ro,user_id=0,group_id=0"
 
   auto operator<=>(const MountEntry&) const = default;
 };

@@ -66,7 +66,7 @@ class Memory : public ::testing::Test {
   }
   static int use(FileSystem& view, NodeRef node) {
     if (!node->is_directory()) return read(view, node);
-    int failed = view.list(node, true) == FileSystem::Listing::whole ? 0 : 1;
+    int failed = view.list(node, true).is_whole() ? 0 : 1;
     for (const Dentry& entry : node.tree->entries(*node)) {
       std::error_code ec;
       const NodeRef child = view.lookup(node, entry.name, ec);

@@ -196,10 +196,11 @@ TEST_F(Attributes, TheTimeOfABlobIsAFunctionOfItsDigest) {
   }
 }
 
-TEST_F(Attributes, TheTimeOfAModelIsAFunctionOfItsManifest) {
+TEST_F(Attributes, TheTimeOfAModelIsThatOfItsManifestsFile) {
   write_two_relatives();
+  set_mtime(store.v1_path(*ModelName::parse("first")), 1'700'000'003);
   const Mount mount{store.root()};
-  const time_t expected = time_of(Digest::of(first.json()));
+  const time_t expected = 1'700'000'002;
   for (const char* path :
        {"archives/first+latest.tar", "models/first+latest", "models/first+latest/blobs",
         "models/first+latest/manifests", "models/first+latest/manifests/registry.ollama.ai",
@@ -226,6 +227,11 @@ TEST_F(Attributes, TheManifestShowsItsOwnTimeRoundedToAnEvenSecond) {
 
 TEST_F(Attributes, AFolderOfModelsIsAsNewAsTheNewestInIt) {
   write_sample_models(store);
+  time_t time = 1'700'000'000;
+  for (const char* const tree : {"manifests", "manifests-v2"}) {
+    for (const auto& entry : fs::recursive_directory_iterator{store.root() / tree})
+      set_mtime(entry.path(), time += 10);
+  }
   const Mount mount{store.root()};
   const Nodes nodes = walk(mount.path());
   std::map<std::string, time_t> newest;
@@ -234,10 +240,10 @@ TEST_F(Attributes, AFolderOfModelsIsAsNewAsTheNewestInIt) {
     if (!path.empty()) newest[parent] = std::max(newest[parent], st.st_mtime);
   }
   std::set<time_t> times;
-  for (const auto& [path, time] : newest) {
+  for (const auto& [path, expected] : newest) {
     if (path.find('+') != std::string::npos) continue;  // in a model
-    EXPECT_EQ(nodes.at(path).st_mtime, time) << path;
-    times.insert(time);
+    EXPECT_EQ(nodes.at(path).st_mtime, expected) << path;
+    times.insert(expected);
   }
   EXPECT_GT(times.size(), 3u);
 }
@@ -252,13 +258,17 @@ TEST_F(Attributes, TouchingABlobChangesNothing) {
   EXPECT_EQ(each(walk_models(Mount{store.root()}.path()), everything), before);
 }
 
-// rsync's quick check sees size and time: two fine-tunes of one size must not look alike.
-TEST_F(Attributes, ModelsOfOneSizeDifferInTime) {
-  store.v1("tune:one", store.text_model(1));
-  store.v1("tune:two", store.text_model(2));
+// rsync's quick check sees size and time: the weights of two fine-tunes must not look alike.
+TEST_F(Attributes, BlobsOfOneSizeDifferInTime) {
+  const ManifestSpec first_tune = store.text_model(1), second_tune = store.text_model(2);
+  store.v1("tune:one", first_tune);
+  store.v1("tune:two", second_tune);
   const Mount mount{store.root()};
-  const struct stat one = stat_of(mount / "archives/tune+one.tar");
-  const struct stat two = stat_of(mount / "archives/tune+two.tar");
+  const auto weights = [](const ManifestSpec& model) {
+    return digest_of(model.layers[0]).blob_name();
+  };
+  const struct stat one = stat_of(mount / "models/tune+one/blobs" / weights(first_tune));
+  const struct stat two = stat_of(mount / "models/tune+two/blobs" / weights(second_tune));
   EXPECT_EQ(one.st_size, two.st_size);
   EXPECT_NE(one.st_mtime, two.st_mtime);
 }

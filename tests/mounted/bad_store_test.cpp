@@ -86,12 +86,38 @@ TEST_P(AnEmptyStore, IsAMountWithoutModels) {
   EXPECT_THAT(mount.log(), Not(HasSubstr("warning")));
   EXPECT_THAT(read_file(mount / "README.txt"), HasSubstr((dir / "store").string()));
   EXPECT_EQ(list(dir / "store"), "NAME    ID    SIZE    MODIFIED\n");
+  const std::string none = (dir / "store").string() + " has no models yet";
+  EXPECT_THAT(mount.log(), HasSubstr(none));
+  EXPECT_THAT(run({binary(), "list", "--store", (dir / "store").string()}).err, HasSubstr(none));
   EXPECT_THAT(list_json(dir / "store")["models"], IsEmpty());
 }
 
 INSTANTIATE_TEST_SUITE_P(With, AnEmptyStore,
                          ::testing::Values("blobs", "manifests", "manifests-v2",
                                            "manifests/registry.ollama.ai/library/model"));
+
+// ---- models folders in a models folder ----
+
+// Made by `rsync models/NAME STORE/`, without the slash behind NAME, or by one `cp -r` too deep.
+TEST(NestedStore, IsToldOfByListAndMount) {
+  const TempDir dir;
+  const StoreBuilder store{dir / "store"};
+  store.v1("good:v1", store.text_model(1));
+  for (const char* const nested : {"lost+v1/manifests", "models/blobs", "blobs/blobs"})
+    fs::create_directories(dir / "store" / nested);
+  write_file(dir / "store/notes", "a file is none");
+  fs::create_directories(dir / "store/photos");
+  Mount mount{dir / "store"};
+  const auto listed = list_json(dir / "store");
+  ASSERT_EQ(listed["problems"].size(), 3u) << listed;
+  int at = 0;
+  for (const std::string nested : {"blobs/blobs", "lost+v1", "models"}) {
+    EXPECT_EQ(listed["problems"][static_cast<std::size_t>(at++)]["path"], nested);
+    EXPECT_THAT(list(dir / "store"), HasSubstr(nested + " is a models folder one level too deep"));
+    EXPECT_THAT(mount.log(), HasSubstr(nested + " is a models folder one level too deep"));
+  }
+  EXPECT_THAT(names_in(mount / "models"), ElementsAre("good+v1"));
+}
 
 // ---- a store that may not be read ----
 

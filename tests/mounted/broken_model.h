@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <iosfwd>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -41,7 +42,28 @@ for folder, _, names in os.walk(source, onerror=failed.append):
 sys.exit(bool(failed))' "$1" "$2")sh"},
     {"Scp", R"(scp -F "$3" -r "$1" target:"$2/")"},
     {"OldScp", R"(scp -O -F "$3" -r "$1" target:"$2/")"},
+    // Downloaders: what they read, a server lists for them.
+    {"ScpFrom", R"(scp -F "$3" -r target:"$1" "$2/")"},
+    {"OldScpFrom", R"(scp -O -F "$3" -r target:"$1" "$2/")"},
+    {"SftpGet", R"(echo "get -r \"$1\" \"$2/\"" | sftp -F "$3" -b - target)"},
+    {"Lftp", R"sh(lftp -c "set net:max-retries 1; set xfer:log no
+      set sftp:connect-program 'ssh -a -x -F $3'; open -u root, sftp://target
+      mirror '$1' '$2/$(basename "$1")'")sh"},
+    {"Sshfs", R"sh(at=$(mktemp -d)
+      trap 'fusermount3 -u "$at"; rmdir "$at"' EXIT
+      sshfs -F "$3" target:/ "$at" && cp -r "$at/$1" "$2/")sh"},
+    {"Gio", R"sh(walk() (
+        mkdir -p "$2" && names=$(gio list "$1") || return 1
+        for name in $names; do
+          if [ -d "$1/$name" ]; then walk "$1/$name" "$2/$name"; else gio copy "$1/$name" "$2/"; fi ||
+            failed=1
+        done
+        [ -z "${failed-}" ])
+      walk "$1" "$2/$(basename "$1")")sh"},
 };
+
+// Those of them that need no server.
+inline constexpr auto kLocalTools = std::span{kTools}.first<6>();
 
 Result copy(const Tool& tool, const std::filesystem::path& from, const std::filesystem::path& into,
             const std::string& ssh = {}, const RunOptions& options = {});

@@ -8,16 +8,17 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <iterator>
 #include <ostream>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "store/model/digest.h"
+#include "tests/mounted/life.h"
 #include "tests/mounted/mount.h"
 #include "tests/mounted/shown.h"
 #include "tests/mounted/ssh_server.h"
@@ -39,7 +40,6 @@ using ::testing::UnorderedElementsAre;
 
 constexpr const Tool& kRsync = kTools[0];
 constexpr const Tool& kCp = kTools[2];
-constexpr auto kLocalTools = std::span{kTools}.first<6>();
 
 // ---- broken in the store ----
 
@@ -126,13 +126,32 @@ std::vector<Fault> faults() {
   };
 }
 
-class ABlobThatIs : public ::testing::TestWithParam<Fault> {
+class ABrokenModel : public ::testing::Test {
  protected:
-  ABlobThatIs() { GetParam().make(store); }
-  [[nodiscard]] std::string named() const { return GetParam().named(store); }
+  // The tool fails, and what it has copied has no manifest of the broken model, and all of the
+  // others.
+  void expect_no_copy(const Mount& mount, const Tool& tool, const std::string& ssh = {}) {
+    SCOPED_TRACE(tool.name);
+    const Result alone = copy(tool, mount / "models/bad/one+v1", dir / tool.name / "alone", ssh);
+    EXPECT_NE(alone.status, 0);
+    EXPECT_THAT(manifests_in(dir / tool.name / "alone"), IsEmpty());
+
+    const Result all = copy(tool, mount / "models", dir / tool.name / "all", ssh);
+    EXPECT_NE(all.status, 0);
+    EXPECT_THAT(manifests_in(dir / tool.name / "all/models"),
+                UnorderedElementsAre(std::string{"good+v1/"} + kGoodManifest,
+                                     std::string{"me/other+v1/"} + kOtherManifest));
+    expect_good_copy(store, dir / tool.name / "all/models/good+v1");
+  }
 
   TempDir dir;
   ThreeModels store{dir / "store"};
+};
+
+class ABlobThatIs : public ABrokenModel, public ::testing::WithParamInterface<Fault> {
+ protected:
+  ABlobThatIs() { GetParam().make(store); }
+  [[nodiscard]] std::string named() const { return GetParam().named(store); }
 };
 
 TEST_P(ABlobThatIs, BreaksItsModelAndNoOther) {
@@ -168,21 +187,52 @@ TEST_P(ABlobThatIs, IsNamedOnceWithItsModelInTheList) {
 
 TEST_P(ABlobThatIs, KeepsEveryToolFromCopyingTheManifest) {
   Mount mount{store.builder.root()};
-  const SshServer server;
-  for (const Tool& tool : kTools) {
-    SCOPED_TRACE(tool.name);
-    const Result alone =
-        copy(tool, mount / "models/bad/one+v1", dir / tool.name / "alone", server.config());
-    EXPECT_NE(alone.status, 0);
-    EXPECT_THAT(manifests_in(dir / tool.name / "alone"), IsEmpty());
+  for (const Tool& tool : kLocalTools) expect_no_copy(mount, tool);
+}
 
-    const Result all = copy(tool, mount / "models", dir / tool.name / "all", server.config());
-    EXPECT_NE(all.status, 0);
-    EXPECT_THAT(manifests_in(dir / tool.name / "all/models"),
-                UnorderedElementsAre(std::string{"good+v1/"} + kGoodManifest,
-                                     std::string{"me/other+v1/"} + kOtherManifest));
-    expect_good_copy(store, dir / tool.name / "all/models/good+v1");
-  }
+// However it is broken, it is shown in the same way: one is enough for the slow tools.
+class ABrokenModelIn : public ABrokenModel, public ::testing::WithParamInterface<Tool> {};
+
+TEST_P(ABrokenModelIn, AToolIsAnErrorAndHasNoManifest) {
+  fs::remove(store.blob());
+  Mount mount{store.builder.root()};
+  const SshServer server;
+  expect_no_copy(mount, GetParam(), server.config());
+}
+
+INSTANTIATE_TEST_SUITE_P(, ABrokenModelIn, ::testing::ValuesIn(kTools),
+                         [](const auto& test) { return test.param.name; });
+
+// What a job that deletes had before stays: the listing fails behind the one name.
+TEST_F(ABrokenModel, IsNotDeletedFromAMirror) {
+  Mount mount{store.builder.root(), {.arguments = {"-o", "hold=0"}}};
+  const std::string mirror = (dir / "mirror").string();
+  const std::vector<std::string> job{"rsync", "-aH", "--delete", (mount / "models/").string(),
+                                     mirror};
+  ASSERT_EQ(run(job).status, 0);
+  fs::rename(store.blob(), dir / "weights");
+  ASSERT_TRUE(eventually([&] { return listing_fails_with(mount / "models/bad/one+v1") == EIO; }));
+  EXPECT_EQ(run(job).status, 23);
+  EXPECT_THAT(manifests_in(dir / "mirror"), SizeIs(3));
+  EXPECT_TRUE(fs::exists(dir / "mirror/bad/one+v1/blobs" / store.blob().filename()));
+  fs::rename(dir / "weights", store.blob());
+  ASSERT_TRUE(eventually([&] { return listing_fails_with(mount / "models/bad/one+v1") == 0; }));
+  EXPECT_EQ(run(job).status, 0);
+}
+
+// It has a size, so that no tool makes it without opening it.
+TEST_F(ABrokenModel, HasOneFileThatCannotBeOpened) {
+  fs::remove(store.blob());
+  Mount mount{store.builder.root()};
+  const fs::path model = mount / "models/bad/one+v1";
+  const Result ls = run({"ls", model.string()});
+  EXPECT_EQ(ls.out, "BROKEN\n");
+  EXPECT_NE(ls.status, 0);
+  EXPECT_GT(fs::file_size(model / "BROKEN"), 0u);
+  EXPECT_EQ(opening_fails_with(model / "BROKEN"), EIO);
+  EXPECT_EQ(opening_fails_with(model / "OTHER"), EIO);
+  EXPECT_EQ(opening_fails_with(mount / "models/good+v1/BROKEN"), ENOENT);
+  EXPECT_THAT(attribute(model, "state"), StartsWith("broken: "));
 }
 
 INSTANTIATE_TEST_SUITE_P(, ABlobThatIs, ::testing::ValuesIn(faults()),

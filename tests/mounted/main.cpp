@@ -44,6 +44,40 @@ bool open_fuse_to_all() {
   return true;
 }
 
+// The program under test, where every user can run it: in the build's own place only its owner may,
+// if that lies in a home that is closed to others. Nothing is copied: the file is bound there, in
+// this namespace.
+class ForEverybody {
+ public:
+  ForEverybody() = default;
+  ~ForEverybody() {
+    if (program_.empty()) return;
+    ::umount2(program_.c_str(), MNT_DETACH);
+    ::unlink(program_.c_str());
+    ::rmdir(dir_);
+  }
+  ForEverybody(const ForEverybody&) = delete;
+  ForEverybody& operator=(const ForEverybody&) = delete;
+
+  bool bind(const char* program) {
+    if (!::mkdtemp(dir_) || ::chmod(dir_, 0755) != 0) return fail("mkdtemp");
+    program_ = std::string{dir_} + "/ollamafs";
+    std::ofstream{program_}.close();
+    if (::mount(program, program_.c_str(), nullptr, MS_BIND, nullptr) != 0) return fail(program);
+    return ::setenv("OLLAMAFS_UNDER_TEST", program_.c_str(), 1) == 0;
+  }
+
+ private:
+  char dir_[32] = "/tmp/ollamafs-program-XXXXXX";
+  std::string program_;
+};
+
+// Who has called sudo to run the tests is not who runs the program in them.
+void forget_sudo() {
+  for (const char* name : {"SUDO_UID", "SUDO_GID", "SUDO_USER", "SUDO_COMMAND", "SUDO_HOME"})
+    ::unsetenv(name);
+}
+
 // Where the sanitizers of the programs under test write what they find: a daemon in the background
 // has no stderr and nobody who asks for its exit status.
 class Reports {
@@ -90,11 +124,14 @@ bool enter_namespace() {
 int main(int argc, char** argv) {
   ::testing::InitGoogleTest(&argc, argv);
   // ctest asks for the names of the tests at build time, without root.
-  if (!GTEST_FLAG_GET(list_tests) && !enter_namespace()) return 1;
+  const bool runs = !GTEST_FLAG_GET(list_tests);
+  ForEverybody program;
+  if (runs && (!enter_namespace() || !program.bind(OLLAMAFS_BINARY))) return 1;
+  forget_sudo();
   ::umask(022);
   const Reports reports;
   const int status = RUN_ALL_TESTS();
-  if (!GTEST_FLAG_GET(list_tests) && ::testing::UnitTest::GetInstance()->test_to_run_count() == 0) {
+  if (runs && ::testing::UnitTest::GetInstance()->test_to_run_count() == 0) {
     std::fputs("no test has this name\n", stderr);
     return 1;
   }

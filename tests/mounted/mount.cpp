@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 
@@ -18,7 +19,8 @@ namespace ollamafs::test {
 namespace fs = std::filesystem;
 
 std::string binary() {
-  return OLLAMAFS_BINARY;
+  const char* const everybodys = std::getenv("OLLAMAFS_UNDER_TEST");
+  return everybodys ? everybodys : OLLAMAFS_BINARY;
 }
 
 MountDir::MountDir(bool missing, const std::optional<User>& owner) {

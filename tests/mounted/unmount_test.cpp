@@ -25,6 +25,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::SizeIs;
+using ::testing::StartsWith;
 
 using Umount = Life;
 using DeadMount = Life;
@@ -57,11 +58,38 @@ TEST_F(Umount, OfABusyMountSaysSoAndWhatToDo) {
     const Result result = umount({place.path().string()}, user);
     EXPECT_EQ(result.status, 1);
     EXPECT_THAT(result.err, AllOf(HasSubstr(place.path().string()), HasSubstr("busy"),
+                                  HasSubstr("sleep (pid " + std::to_string(visitor.pid()) + ")"),
                                   HasSubstr("ollamafs umount --lazy")));
     EXPECT_EQ(run({"ls", models.string()}, user).status, 0);
     EXPECT_NE(run({"fusermount3", "-u", place.path().string()}, user).status, 0);
     EXPECT_EQ(run({"ls", models.string()}, user).status, 0);
   }
+}
+
+// By what it has mapped alone, too: as llama.cpp has its weights.
+TEST_F(Umount, NamesWhoHasMappedABlob) {
+  const Place place;
+  ASSERT_EQ(mount(place).status, 0);
+  Background visitor{{"python3", "-c",
+                      "import mmap, sys, time\n"
+                      "with open(sys.argv[1], 'rb') as file:\n"
+                      "  mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)\n"
+                      "print('mapped', file=sys.stderr, flush=True)\n"
+                      "time.sleep(1000)",
+                      weights_in(place.path()).string()}};
+  ASSERT_TRUE(eventually([&] { return visitor.err() == "mapped\n"; }));
+  const Result result = umount({place.path().string()});
+  EXPECT_EQ(result.status, 1);
+  EXPECT_THAT(result.err, HasSubstr("python3 (pid " + std::to_string(visitor.pid()) + ")"));
+}
+
+TEST_F(Umount, OfRootsMountByAnotherUserBeginsWithThat) {
+  const Place place{false, as_games_.as};
+  ASSERT_EQ(mount(place).status, 0);
+  const Result result = umount({place.path().string()}, as_games_);
+  EXPECT_EQ(result.status, 1);
+  EXPECT_THAT(result.err,
+              StartsWith("ollamafs: error: root has mounted " + place.path().string() + ": `sudo"));
 }
 
 TEST_F(Umount, LazilyHidesABusyMountAndLetsWhatIsOpenBeRead) {

@@ -120,6 +120,7 @@ make_closed_store() {
 test_without_ollama_it_shows_a_sample() {
   succeeds
   says "no Ollama here"
+  does_not_say "error:"
   shows_models
 }
 
@@ -173,6 +174,28 @@ test_another_store_is_refused_with_the_way_out() {
   [ "$(findmnt -n -o SOURCE --mountpoint "$home/ollama-view")" = "$home/other" ] || fail "not shown"
 }
 
+test_a_store_that_came_after_the_sample_is_told_of() {
+  succeeds
+  does_not_say "has a store of Ollama now"
+  succeeds
+  does_not_say "has a store of Ollama now"
+  make_store "$home/.ollama/models"
+  chown -R "$user:" "$home/.ollama"
+  succeeds
+  says "this machine has a store of Ollama now"
+  paste "$(sed -n 's/^mount:   //p' "$home.err")"
+  [ "$(findmnt -n -o SOURCE --mountpoint "$home/ollama-view")" = "$home/.ollama/models" ] ||
+    fail "it is not shown"
+}
+
+test_a_store_that_is_named_and_is_none_is_an_error() {
+  mkdir "$home/none"
+  status=0
+  as_user "$tree/scripts/mount" --store "$home/none" >"$home.out" 2>"$home.err" || status=$?
+  [ "$status" -eq 3 ] || fail "exit status $status"
+  says "ollamafs: error: "
+}
+
 test_the_same_store_by_another_name_is_not_refused() {
   make_store "$home/store"
   ln -s store "$home/link"
@@ -185,6 +208,7 @@ test_a_closed_store_is_mounted_by_sudo() {
   make_closed_store "$home/store"
   succeeds --store "$home/store"
   says "trying with sudo"
+  does_not_say "error:"
   shows_models
   first=$(tries 3)
   succeeds --store "$home/store"

@@ -20,6 +20,7 @@
 #include "tests/support/read_back.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
+#include "tests/unit/fs/serve/listed.h"
 
 namespace ollamafs::test {
 namespace {
@@ -218,18 +219,7 @@ class BadBlobsShown : public ::testing::Test {
     (void)open(path);
     return name_of(ec_);
   }
-  std::string listed(const fs::path& path) {
-    NodeRef directory = at(path);
-    switch (fs_->list(directory, true)) {
-      case FileSystem::Listing::none:
-        return "ENOTDIR";
-      case FileSystem::Listing::names:
-        return "EIO";
-      case FileSystem::Listing::whole:
-        return "ok";
-    }
-    return "?";
-  }
+  std::string listed(const fs::path& path) { return listed_of(*fs_, at(path)); }
   std::string read(OpenFile& file, std::size_t size, std::uint64_t offset = 0) {
     std::error_code ec;
     const std::string out = bytes_of(*fs_, file, size, offset, ec);
@@ -254,7 +244,7 @@ class BadBlobsShown : public ::testing::Test {
          {directory, directory / "blobs", manifests, manifests / "registry.ollama.ai",
           manifests / "registry.ollama.ai/library",
           manifests / "registry.ollama.ai/library" / model}) {
-      EXPECT_EQ(listed(below), "EIO") << below;
+      EXPECT_EQ(listed(below), "BROKEN") << below;
     }
     EXPECT_EQ(opened(manifests / "registry.ollama.ai/library" / model / "a"), "EIO");
     EXPECT_EQ(opened(fs::path{"archives"} / (model + "+a.tar")), "EIO");
@@ -405,7 +395,7 @@ class BadBlobsMissed : public BadBlobsShown {
   }
   void list(pid_t process, const fs::path& path) {
     NodeRef directory = at(path);
-    EXPECT_EQ(fs_->list(directory, true, Tool{process}), FileSystem::Listing::whole);
+    EXPECT_TRUE(fs_->list(directory, true, Tool{process}).is_whole());
   }
 };
 

@@ -21,6 +21,7 @@
 #include "tests/support/read_back.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
+#include "tests/unit/fs/serve/listed.h"
 
 namespace ollamafs::test {
 namespace {
@@ -63,18 +64,7 @@ class FileSystemTest : public ::testing::Test {
     (void)open(path);
     return name_of(ec_);
   }
-  std::string listed(const fs::path& path) {
-    NodeRef directory = at(path);
-    switch (fs_->list(directory, true)) {
-      case FileSystem::Listing::none:
-        return "ENOTDIR";
-      case FileSystem::Listing::names:
-        return "EIO";
-      case FileSystem::Listing::whole:
-        return "ok";
-    }
-    return "?";
-  }
+  std::string listed(const fs::path& path) { return listed_of(*fs_, at(path)); }
   std::string read(OpenFile& file, std::size_t size, std::uint64_t offset = 0) {
     const std::string out = bytes_of(*fs_, file, size, offset, ec_);
     return ec_ ? name_of(ec_) : out;
@@ -218,7 +208,7 @@ TEST_P(BrokenInTheStore, IsShownButNeverCopiedAsIfItWereWhole) {
                            "models/a+b/manifests/registry.ollama.ai/library/a"}) {
     ASSERT_TRUE(at(path)) << path;
     EXPECT_EQ(stat_of(*at(path).tree, *at(path)).st_mode, S_IFDIR | 0755u);
-    EXPECT_EQ(listed(path), "EIO") << path;
+    EXPECT_EQ(listed(path), "BROKEN") << path;
   }
   EXPECT_EQ(opened(kManifest), "EIO");
   EXPECT_EQ(opened("archives/a+b.tar"), "EIO");
@@ -315,9 +305,12 @@ TEST_F(FileSystemTest, HasNoOtherAttributes) {
     EXPECT_EQ(attribute(path, "user.ollamafs.digest"), "ENODATA") << path;
   }
   for (const char* name :
-       {"", "user.ollamafs.", "user.ollamafs.size", "digest", "security.capability",
-        "system.posix_acl_access", "user.ollamafs.digest2"}) {
+       {"user.ollamafs.", "user.ollamafs.size", "user.ollamafs.digest2", "user.x"}) {
     EXPECT_EQ(attribute("models/a+b", name), "ENODATA") << name;
+  }
+  for (const char* name : {"", "digest", "security.capability", "system.posix_acl_access",
+                           "trusted.overlay.opaque", "btrfs.compression"}) {
+    EXPECT_EQ(attribute("models/a+b", name), "EOPNOTSUPP") << name;
   }
 }
 

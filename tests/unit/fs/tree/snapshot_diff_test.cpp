@@ -22,6 +22,7 @@ namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
+using ::testing::UnorderedElementsAreArray;
 
 using What = CacheNotice::What;
 const CacheNotice kRootTime{What::attributes, kRootInode};
@@ -55,7 +56,7 @@ class SnapshotDiffTest : public ::testing::Test {
   // Each as "entry a/b name", the directory or file by its path in the view. Without that the root
   // has another time: it is as new as the newest model, which is a matter of digests.
   [[nodiscard]] static std::vector<std::string> told(const Tree& before, const Tree& after) {
-    std::map<InodeNumber, std::string> paths;
+    std::map<InodeNumber, std::string> paths{{before.stand_in().ino, "stand-in"}};
     add_paths(before, before.root(), "", paths);
     std::vector<std::string> result;
     for (const CacheNotice& notice : notices_between(before, after)) {
@@ -211,18 +212,41 @@ TEST_F(SnapshotDiffTest, TellsTheContentOfABlobThatWasWrittenInPlace) {
   EXPECT_THAT(told(*before, *tree()), ElementsAre("content " + blob("shared")));
 }
 
-// The model is what it was, but shows no blobs now.
-TEST_F(SnapshotDiffTest, TellsTheBlobsOfAModelThatLostOne) {
+// The model is what it was, but each of its directories lists one file that stands for the rest
+// now, and again what it has when the blob is back.
+TEST_F(SnapshotDiffTest, TellsAllOfAModelThatIsBrokenAndOfOneThatIsWholeAgain) {
   write("a:t", "a", true);
   const auto before = tree();
-  fs::remove(store_.blob_path(Digest::of("a")));
+  fs::rename(store_.blob_path(Digest::of("a")), temp_ / "away");
   const auto after = tree();
-  std::string first = blob("a"), second = blob("shared");
-  if (second < first) first.swap(second);
-  const std::string directory = "/models/a+t/blobs";
-  EXPECT_THAT(told(*before, *after),
-              ElementsAre("entry " + directory + " " + first, "entry " + directory + " " + second,
-                          "content " + directory));
+  std::vector<std::string> expected{"entry /models/a+t/blobs " + blob("a"),
+                                    "entry /models/a+t/blobs " + blob("shared")};
+  std::string parent = "/models/a+t";
+  for (const std::string part : {"blobs", "manifests"})
+    expected.push_back("entry " + parent + " " + part);
+  for (const std::string part : {"blobs", "manifests"})
+    expected.push_back("content " + parent + (part == "blobs" ? "/blobs" : ""));
+  parent += "/manifests";
+  for (const std::string part : {"registry.ollama.ai", "library", "a", "t"}) {
+    expected.insert(expected.end(), {"entry " + parent + " " + part, "content " + parent});
+    parent += "/" + part;
+  }
+  EXPECT_THAT(told(*before, *after), UnorderedElementsAreArray(expected));
+  fs::rename(temp_ / "away", store_.blob_path(Digest::of("a")));
+  EXPECT_THAT(told(*after, *tree()), UnorderedElementsAreArray(expected));
+}
+
+// As after an unmount of the disk: nothing was shown before either, but it was known.
+TEST_F(SnapshotDiffTest, TellsTheGroupsOfAStoreThatIsGone) {
+  const auto shown = [](const std::shared_ptr<const Catalog>& catalog) {
+    TreeBuilder builder{catalog, catalog, {}};
+    add_models_view(builder);
+    return std::move(builder).finish();
+  };
+  const auto empty = shown(Catalog::empty()), gone = shown(Catalog::gone());
+  EXPECT_THAT(told(*empty, *gone), ElementsAre("content /models"));
+  EXPECT_THAT(told(*gone, *empty), ElementsAre("content /models"));
+  EXPECT_THAT(told(*gone, *gone), IsEmpty());
 }
 
 }  // namespace

@@ -1,9 +1,12 @@
 #include "fs/tree/tree.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 #include <atomic>
 #include <cstdint>
+#include <filesystem>
 #include <initializer_list>
 #include <memory>
 #include <set>
@@ -26,6 +29,11 @@ using ::testing::IsEmpty;
 
 constexpr std::int64_t kEpoch = 1'688'169'600;  // 2023-07-01: the oldest time of all content
 
+void set_mtime(const std::filesystem::path& file, std::int64_t seconds) {
+  const timespec times[] = {{0, UTIME_OMIT}, {seconds, 0}};
+  ASSERT_EQ(::utimensat(AT_FDCWD, file.c_str(), times, 0), 0);
+}
+
 std::string number(std::size_t i) {
   return std::to_string(i);
 }
@@ -45,6 +53,8 @@ class TreeTest : public ::testing::Test {
     const StoreBuilder store{dir_ / "models"};
     store.v1("a:1", store.text_model(1, 1000));
     store.v1("b:1", store.text_model(2, 2000));
+    set_mtime(store.v1_path(*ModelName::parse("a:1")), kEpoch + 2000);
+    set_mtime(store.v1_path(*ModelName::parse("b:1")), kEpoch + 1000);
     catalog_ = Catalog::read(StoreDir{dir_ / "models", OutsideLinks::refuse});
   }
 
@@ -73,7 +83,7 @@ const Node& at(const Tree& tree, std::initializer_list<const char*> path) {
 
 TEST_F(TreeTest, HasARootWithoutModels) {
   const auto tree = builder().finish();
-  EXPECT_EQ(tree->node_count(), 1u);
+  EXPECT_EQ(tree->node_count(), 2u);
   EXPECT_EQ(tree->root().ino, 1u);
   EXPECT_EQ(tree->root().nlink, 2u);
   EXPECT_EQ(tree->root().mtime, kEpoch);
@@ -124,14 +134,14 @@ TEST_F(TreeTest, FindsEveryNumberAndNoOther) {
   TreeBuilder building = builder();
   for (std::size_t i = 0; i < 100; ++i) building.group(TreeBuilder::kRoot, number(i));
   const auto tree = std::move(building).finish();
-  ASSERT_EQ(tree->node_count(), 101u);
+  ASSERT_EQ(tree->node_count(), 102u);
   std::set<InodeNumber> given;
   for (std::uint32_t i = 0; i < tree->node_count(); ++i) {
     const Node& node = tree->node(i);
     EXPECT_EQ(tree->find(node.ino), &node);
     given.insert(node.ino);
   }
-  EXPECT_EQ(given.size(), 101u);
+  EXPECT_EQ(given.size(), 102u);
   for (const InodeNumber ino :
        {InodeNumber{0}, InodeNumber{2}, ~InodeNumber{0}, *given.rbegin() + 1}) {
     EXPECT_EQ(tree->find(ino), nullptr) << ino;
@@ -150,7 +160,7 @@ TEST_F(TreeTest, MakesAGroupOnce) {
   EXPECT_EQ(other, "Y+1");
   EXPECT_EQ(near, "X+1");
   const auto tree = std::move(building).finish();
-  EXPECT_EQ(tree->node_count(), 4u);
+  EXPECT_EQ(tree->node_count(), 5u);
   EXPECT_TRUE(at(*tree, {"models", "hf.co", "someone"}).is_directory());
 }
 
@@ -216,8 +226,7 @@ TEST_F(TreeTest, DatesAGroupByTheNewestBelow) {
   const auto inner = building.group(outer, "inner");
   building.group(outer, "empty");
   for (const std::uint32_t model : {0u, 1u}) {
-    building.set_mtime(building.model_directory(inner, number(model), model, number(model)),
-                       kEpoch + 1000 * (2 - model));
+    building.model_directory(inner, number(model), model, number(model));
   }
   const auto tree = std::move(building).finish();
   EXPECT_EQ(at(*tree, {"outer", "inner"}).mtime, kEpoch + 2000);
@@ -294,7 +303,7 @@ TEST_F(TreeTest, SurvivesIdentitiesThatHashAlike) {
   building.model_directory(models, "early", 0, "identity");
   building.model_file(models, "file", 0, {NodeKind::archive, 1, nullptr}, "identity");
   const auto tree = std::move(building).finish();
-  ASSERT_EQ(tree->node_count(), 6u);
+  ASSERT_EQ(tree->node_count(), 7u);
   for (std::uint32_t i = 0; i < tree->node_count(); ++i) {
     EXPECT_EQ(tree->find(tree->node(i).ino), &tree->node(i)) << "two nodes with one number";
   }

@@ -257,17 +257,18 @@ TEST_F(Views, PutBlobsBeforeManifestsInBothOrders) {
 
 // ---- times and numbers are functions of content ----
 
-TEST_F(Views, DateFilesByTheirContent) {
+TEST_F(Views, DateBlobsByTheirContentAndAllElseByItsManifest) {
   const ManifestSpec one = store_.text_model(1, 100), two = store_.text_model(2, 100);
   store_.v1("team/one:a", one);
   store_.v1("team/two:a", two);
-  const auto nodes = by_path(*tree());
   // By hand: 2023-07-01 and 2 s × the first 24 bits of the digest.
   const auto content_date = [](const Digest& digest) {
     return 1'688'169'600 + 2 * std::stoll(digest.hex().substr(0, 6), nullptr, 16);
   };
-  const std::int64_t first = content_date(Digest::of(one.json()));
-  const std::int64_t second = content_date(Digest::of(two.json()));
+  const std::int64_t first = 1'700'000'002, second = 1'700'000'004;
+  set_mtime(store_.v1_path(*ModelName::parse("team/one:a")), first + 1);
+  set_mtime(store_.v1_path(*ModelName::parse("team/two:a")), second);
+  const auto nodes = by_path(*tree());
   for (const std::string path :
        {"models/team/one+a", "models/team/one+a/blobs", "models/team/one+a/manifests",
         "models/team/one+a/manifests/registry.ollama.ai/team/one", "archives/team/one+a.tar"}) {
@@ -276,9 +277,9 @@ TEST_F(Views, DateFilesByTheirContent) {
   EXPECT_EQ(nodes.at("models/team/one+a/blobs/" + blob_of(one.layers[0])).mtime,
             content_date(*Digest::parse(one.layers[0].digest)));
   for (const char* path : {"models/team", "models", "archives/team", "archives"}) {
-    EXPECT_EQ(nodes.at(path).mtime, std::max(first, second)) << path;
+    EXPECT_EQ(nodes.at(path).mtime, second) << path;
   }
-  EXPECT_EQ(nodes.at("").mtime, std::max({first, second, nodes.at("README.txt").mtime}));
+  EXPECT_EQ(nodes.at("").mtime, std::max({second, nodes.at("README.txt").mtime}));
 }
 
 TEST_F(Views, ShowTheManifestsOwnDateInTheStepsOfFat) {
@@ -319,7 +320,8 @@ TEST_F(Views, DateACopyOfTheStoreInTheSameWay) {
   const auto one = by_path(*tree()), other = by_path(*tree_of(copy));
   for (const auto& [path, node] : one) {
     if (path.empty() || path == "README.txt") continue;
-    EXPECT_EQ(other.at(path).mtime, node.kind == NodeKind::manifest ? 1'500'000'000 : node.mtime)
+    // What is made from a manifest has the date of its file, groups that of the newest in them.
+    EXPECT_EQ(other.at(path).mtime, node.kind == NodeKind::blob ? node.mtime : 1'500'000'000)
         << path;
   }
 }

@@ -268,6 +268,7 @@ TEST_F(CatalogKeepTest, EqualsAnotherReadingOfTheSameStore) {
   write_broken_models(store_);
   EXPECT_TRUE(*read() == *read());
   EXPECT_TRUE(*Catalog::empty() == *Catalog::empty());
+  EXPECT_FALSE(*Catalog::empty() == *Catalog::gone());
   EXPECT_FALSE(*read() == *Catalog::empty());
 }
 

@@ -170,7 +170,7 @@ TEST_P(SeenChange, IsSeenAndThenRead) {
   if (fs::exists(builder_.root())) {
     EXPECT_TRUE(*now == *Catalog::read(StoreDir{builder_.root(), OutsideLinks::refuse}));
   } else {
-    EXPECT_TRUE(*now == *Catalog::empty());
+    EXPECT_TRUE(*now == *Catalog::gone());
   }
   (void)scanner.watch()->has_changed();  // what reading it has left behind
   EXPECT_TRUE(*scanner.scan() == *now);
@@ -244,14 +244,14 @@ TEST_F(StoreScannerTest, FollowsALinkThatLeadsToALink) {
   EXPECT_THAT(shown(scanner.scan()), ElementsAre("else:t"));
 }
 
-TEST_F(StoreScannerTest, TakesAMissingPathForAnEmptyStoreUntilItIsBack) {
+TEST_F(StoreScannerTest, TakesAMissingPathForAStoreThatIsGoneUntilItIsBack) {
   StoreDir store{builder_.root(), OutsideLinks::refuse};
   StoreScanner scanner{store, true};
   const auto before = scanner.scan();
   for (const fs::path& moved : {builder_.root(), builder_.root().parent_path()}) {
     fs::rename(moved, temp_ / "away");
     EXPECT_TRUE(scanner.watch()->has_changed()) << moved;
-    EXPECT_TRUE(*scanner.scan() == *Catalog::empty());
+    EXPECT_TRUE(*scanner.scan() == *Catalog::gone());
     fs::rename(temp_ / "away", moved);
     EXPECT_TRUE(scanner.watch()->has_changed()) << moved;
     EXPECT_TRUE(*scanner.scan() == *before);
@@ -263,11 +263,11 @@ TEST_F(StoreScannerTest, WatchesAPathThatIsMadeStepByStep) {
   StoreScanner scanner{store, true};
   const auto before = scanner.scan();
   fs::rename(temp_ / "parent", temp_ / "away");
-  EXPECT_TRUE(*scanner.scan() == *Catalog::empty());
+  EXPECT_TRUE(*scanner.scan() == *Catalog::gone());
   (void)scanner.watch()->has_changed();
   fs::create_directory(temp_ / "parent");
   EXPECT_TRUE(scanner.watch()->has_changed());
-  EXPECT_TRUE(*scanner.scan() == *Catalog::empty());
+  EXPECT_TRUE(*scanner.scan() == *Catalog::gone());
   fs::rename(temp_ / "away/models", temp_ / "parent/models");
   EXPECT_TRUE(scanner.watch()->has_changed());
   EXPECT_TRUE(*scanner.scan() == *before);
@@ -280,7 +280,47 @@ TEST_F(StoreScannerTest, TakesAFileInThePlaceOfTheStoreForAMissingOne) {
   EXPECT_THAT(shown(scanner.scan()), ElementsAre("one:t", "two:t"));
   fs::rename(builder_.root(), temp_ / "away");
   write_file(builder_.root(), "");
-  EXPECT_TRUE(*scanner.scan() == *Catalog::empty());
+  EXPECT_TRUE(*scanner.scan() == *Catalog::gone());
+}
+
+// As of a disk that is unmounted: what is left at the path is the directory it was mounted on.
+TEST_F(StoreScannerTest, TakesAFolderOfOtherThingsForAStoreThatIsGone) {
+  StoreDir store{builder_.root(), OutsideLinks::refuse};
+  StoreScanner scanner{store, true};
+  const auto before = scanner.scan();
+  fs::rename(builder_.root(), temp_ / "away");
+  write_file(builder_.root() / "lost+found/x", "");
+  EXPECT_TRUE(*scanner.scan() == *Catalog::gone());
+  fs::remove_all(builder_.root());
+  fs::rename(temp_ / "away", builder_.root());
+  EXPECT_TRUE(*scanner.scan() == *before);
+}
+
+TEST_F(StoreScannerTest, TakesAFolderThatIsALinkToNowhereForAStoreThatIsGone) {
+  for (const char* const folder : {"manifests", "manifests-v2", "blobs"}) {
+    SCOPED_TRACE(folder);
+    const fs::path path = builder_.root() / folder;
+    StoreDir store{builder_.root(), OutsideLinks::follow};
+    StoreScanner scanner{store, true};
+    fs::rename(path, temp_ / "disk");
+    fs::create_directory_symlink(temp_ / "disk", path);
+    EXPECT_FALSE(scanner.scan()->is_gone());
+    fs::rename(temp_ / "disk", temp_ / "unmounted");
+    EXPECT_TRUE(*scanner.scan() == *Catalog::gone());
+    fs::remove(path);
+    fs::rename(temp_ / "unmounted", path);
+    EXPECT_FALSE(scanner.scan()->is_gone());
+  }
+}
+
+TEST_F(StoreScannerTest, TakesAStoreWithOneOfItsFoldersForAnEmptyOne) {
+  for (const char* const folder : {"manifests", "manifests-v2", "blobs"}) {
+    fs::remove_all(builder_.root());
+    fs::create_directories(builder_.root() / folder);
+    StoreDir store{builder_.root(), OutsideLinks::refuse};
+    StoreScanner scanner{store, false};
+    EXPECT_TRUE(*scanner.scan() == *Catalog::empty()) << folder;
+  }
 }
 
 TEST_F(StoreScannerTest, ThrowsIfThePathCannotBeOpened) {

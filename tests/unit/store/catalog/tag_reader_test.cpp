@@ -245,7 +245,7 @@ TEST_F(TagReaderTest, RefusesAnOlderLinkThatLeadsOut) {
 
 TEST_F(TagReaderTest, SaysThatAnOlderLinkLeadsNowhere) {
   link(TreeKind::v1, "nowhere");
-  EXPECT_THAT(read(TreeKind::v1), no_model("is missing"));
+  EXPECT_THAT(read(TreeKind::v1), no_model("is a symlink that leads nowhere: remove it"));
   link(TreeKind::v1, tag(TreeKind::v1).name.tag());  // itself
   EXPECT_THAT(read(TreeKind::v1), no_model("leads nowhere"));
 }
@@ -256,7 +256,8 @@ TEST_F(TagReaderTest, SaysWhyAFileIsNoManifest) {
   for (const auto& [bytes, reason] : std::vector<std::pair<std::string, std::string>>{
            {"", "is empty"},
            {json_.substr(0, 200), "is cut short"},
-           {json_ + "x", "is not JSON"},
+           {json_ + "x", "has more behind its JSON, at byte"},
+           {json_ + "\n{}", "has more behind its JSON, at byte"},
            {"{}", "names neither"},
            {"[]", "is not a JSON object"},
            {std::string(100'000, '['), "is not a JSON object"},

@@ -1,0 +1,61 @@
+#!/bin/sh
+# Runs a command at the top of this tree as somebody who has just found it: newcomer.sh COMMAND...
+#
+# On a machine where nothing is installed for it, as a user who has sudo and a home that is closed to
+# others, with the tree in that home and Ollama's own store where its installer puts it. For a root
+# directory that scripts/in-distro made: it adds users.
+set -eu
+
+user=newcomer
+home=/home/$user
+store=/usr/share/ollama/.ollama/models
+top=$(cd "$(dirname "$0")/../.." && pwd)
+
+[ -n "${OLLAMAFS_IN_DISTRO-}" ] || { echo "only in scripts/in-distro: it adds users" >&2; exit 1; }
+export DEBIAN_FRONTEND=noninteractive
+if ! command -v sudo >/dev/null; then
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends sudo >/dev/null
+fi
+id $user >/dev/null 2>&1 || useradd --create-home --shell /bin/sh $user
+chmod 0700 $home
+echo "$user ALL=(ALL:ALL) NOPASSWD: ALL" >/etc/sudoers.d/$user
+chmod 0440 /etc/sudoers.d/$user
+
+# --- Ollama, as it was installed and has pulled one model ---
+
+# blob: stores what it is given, and prints the digest and the size.
+blob() {
+  cat >$store/blobs/new
+  hex=$(sha256sum $store/blobs/new | cut -c -64)
+  mv $store/blobs/new "$store/blobs/sha256-$hex"
+  printf '"digest":"sha256:%s","size":%s' "$hex" "$(stat -c %s "$store/blobs/sha256-$hex")"
+}
+
+id ollama >/dev/null 2>&1 ||
+  useradd --system --shell /bin/false --user-group --create-home --home-dir /usr/share/ollama ollama
+chmod 0750 /usr/share/ollama
+rm -rf $store
+mkdir -p $store/blobs $store/manifests/registry.ollama.ai/library/pulled
+type=application/vnd
+config=$(printf '{"model_format":"gguf"}' | blob)
+weights=$(head -c 3000000 /dev/urandom | blob)
+printf '{"schemaVersion":2,"mediaType":"%s","config":{"mediaType":"%s",%s},"layers":[{"mediaType":"%s",%s}]}' \
+  $type.docker.distribution.manifest.v2+json $type.docker.container.image.v1+json "$config" \
+  $type.ollama.image.model "$weights" >$store/manifests/registry.ollama.ai/library/pulled/latest
+chown -R ollama: /usr/share/ollama
+
+# --- The tree, in the newcomer's home ---
+
+chown -R $user: "$top/build"
+mkdir -p $home/ollamafs
+mount --rbind "$top" $home/ollamafs
+
+ended() {
+  umount -l $home/ollama-view 2>/dev/null || true
+}
+trap ended EXIT
+# shellcheck disable=SC2016  # for the inner shell
+runuser -u $user -- env -i HOME=$home USER=$user LOGNAME=$user \
+  PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games TERM="${TERM:-dumb}" \
+  sh -euc 'cd ~/ollamafs; exec "$@"' newcomer "$@"
