@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "store/folder/read_file.h"
 #include "store/transfer/export_error.h"
 
 namespace ollamafs {
@@ -125,7 +126,7 @@ void throw_blob_failure(const Digest& blob, const std::error_code& error) {
                               ? "changed while it was read, or its disk failed"
                               : "cannot be read: " + error.message();
   throw ExportError{
-      ExportError::Kind::broken,
+      is_shortage(error) ? ExportError::Kind::failed : ExportError::Kind::broken,
       fmt::format("the blob {} {}\n`ollamafs list` says what the store has now; run it again then",
                   blob.blob_name(), why)};
 }

@@ -13,14 +13,15 @@ namespace ollamafs {
 // found to be still what they were.
 //
 // Throws ExportError: what the sink throws, or Kind::broken if a blob cannot be read or is not the
-// file any more that was opened. Then what was written is of no use. Throws Interrupted.
+// file any more that was opened, Kind::failed if this process lacks descriptors or memory for it.
+// Then what was written is of no use. Throws Interrupted.
 void copy_layout(const OpenLayout& file, std::uint64_t from, ByteSink& sink, Progress& progress);
 
 // How many bytes from the beginning `fd`, open for reading, has in common with `file`: all that
 // are compared equal, in steps of some size. Throws as copy_layout does.
 [[nodiscard]] std::uint64_t common_beginning(const OpenLayout& file, int fd, Progress& progress);
 
-// Throws ExportError with Kind::broken.
+// Throws ExportError, as copy_layout does.
 [[noreturn]] void throw_blob_failure(const Digest& blob, const std::error_code& error);
 
 }  // namespace ollamafs
