@@ -21,8 +21,8 @@ as_root() {
 build_packages="g++ cmake ninja-build pkg-config libfuse3-dev fuse3 nlohmann-json3-dev
   libspdlog-dev libfmt-dev libcli11-dev libssl-dev libarchive-dev libzstd-dev"
 test_packages="$build_packages libgtest-dev libgmock-dev libarchive-tools rsync
-  openssh-server openssh-client unison strace sudo busybox python3 7zip attr acl mandoc util-linux procps
-  systemd ccache"
+  openssh-server openssh-client unison strace sudo busybox python3 7zip zstd attr acl mandoc
+  util-linux procps systemd ccache"
 
 # Installs those of the named Debian packages that are missing.
 install_missing() {

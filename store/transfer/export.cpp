@@ -20,11 +20,15 @@ namespace fs = std::filesystem;
 
 namespace {
 
-void refuse_broken(const Model& model) {
-  if (model.whole()) return;
-  std::string message = fmt::format("{} is broken and cannot be exported", model.shown);
-  for (const Fault& fault : model.faults) message += "\n" + fault.text;
-  throw ExportError{ExportError::Kind::broken, message};
+void refuse_broken(const std::vector<const Model*>& models) {
+  std::string message;
+  for (const Model* model : models) {
+    if (model->whole()) continue;
+    if (!message.empty()) message += '\n';
+    message += fmt::format("{} is broken and cannot be exported", model->shown);
+    for (const Fault& fault : model->faults) message += "\n  " + fault.text;
+  }
+  if (!message.empty()) throw ExportError{ExportError::Kind::broken, message};
 }
 
 template <class Compressing>
@@ -82,7 +86,7 @@ std::string export_name(const std::vector<const Model*>& models, ExportFormat fo
 
 ExportSource open_export(BlobPool& pool, const Catalog& catalog,
                          const std::vector<const Model*>& models, const std::set<Digest>& without) {
-  for (const Model* model : models) refuse_broken(*model);
+  refuse_broken(models);
   ExportSource source;
   source.members = archive_members(models, without);
   std::optional<OpenLayout::Failure> failure;
