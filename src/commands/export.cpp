@@ -36,7 +36,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-ExitStatus status_of(ExportError::Kind kind) {
+ExitStatus exit_status_of(ExportError::Kind kind) {
   switch (kind) {
     case ExportError::Kind::broken:
       return ExitStatus::broken;
@@ -49,20 +49,20 @@ ExitStatus status_of(ExportError::Kind kind) {
   }
 }
 
-const std::map<std::string, ExportFormat> kFormats = {{"tar", ExportFormat::tar},
-                                                      {"tar.zst", ExportFormat::tar_zst},
-                                                      {"tar.gz", ExportFormat::tar_gz},
-                                                      {"dir", ExportFormat::folder}};
+const std::map<std::string, ExportFormat> kExportFormats = {{"tar", ExportFormat::tar},
+                                                            {"tar.zst", ExportFormat::tar_zst},
+                                                            {"tar.gz", ExportFormat::tar_gz},
+                                                            {"dir", ExportFormat::folder}};
 
-std::string name_of(ExportFormat format) {
-  for (const auto& [name, value] : kFormats) {
+std::string word_for(ExportFormat format) {
+  for (const auto& [name, value] : kExportFormats) {
     if (value == format) return name;
   }
   return {};
 }
 
 // Where the bytes go, once all options are known.
-struct Target {
+struct ExportTarget {
   enum class Kind { file, folder, stdout, stream };
 
   Kind kind = Kind::file;
@@ -70,21 +70,21 @@ struct Target {
   fs::path path{};
 };
 
-Target target_of(const std::string& output, const std::string& format,
-                 const std::vector<const Model*>& models) {
-  Target target;
+ExportTarget target_of(const std::string& output, const std::string& format,
+                       const std::vector<const Model*>& models) {
+  ExportTarget target;
   const auto by_name = output == "-" ? std::nullopt : format_of(output);
-  target.format = format.empty() ? by_name.value_or(ExportFormat::tar) : kFormats.at(format);
+  target.format = format.empty() ? by_name.value_or(ExportFormat::tar) : kExportFormats.at(format);
   target.path = output.empty() ? fs::path{export_name(models, target.format)} : fs::path{output};
   if (target.format == ExportFormat::folder) {
     if (output == "-")
       throw CommandError{"a directory cannot be written to a pipe; use another --format",
                          ExitStatus::usage};
-    target.kind = Target::Kind::folder;
+    target.kind = ExportTarget::Kind::folder;
     return target;
   }
   if (output == "-") {
-    target.kind = Target::Kind::stdout;
+    target.kind = ExportTarget::Kind::stdout;
     return target;
   }
   struct stat st {};
@@ -92,7 +92,7 @@ Target target_of(const std::string& output, const std::string& format,
   if (output.ends_with('/') || (exists && S_ISDIR(st.st_mode))) {
     target.path /= export_name(models, target.format);
   } else if (exists && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))) {
-    target.kind = Target::Kind::stream;
+    target.kind = ExportTarget::Kind::stream;
   } else if (exists && !S_ISREG(st.st_mode)) {
     throw CommandError{fmt::format("{} is neither a file nor a pipe", printable(output)),
                        ExitStatus::refused};
@@ -145,7 +145,7 @@ class Export final : public Command {
         ->check([](const std::string& value) { return value.empty() ? "may not be empty" : ""; });
     app.add_option("--format", format_, "tar, tar.zst, tar.gz or dir (default: by the file's name)")
         ->type_name("FORMAT")
-        ->check(CLI::IsMember{kFormats});
+        ->check(CLI::IsMember{kExportFormats});
     app.add_option("--have", have_, "Leave out the blobs of a models folder, or of a list of them")
         ->type_name("DIR|LIST|-");
     app.add_flag("--force", force_, "Replace what is there");
@@ -161,14 +161,14 @@ class Export final : public Command {
     const ChosenStore store = open_store(arguments_, words);
     const auto catalog = Catalog::read(store.dir);
     const std::vector<const Model*> models = named_models(*catalog, names_);
-    const Target target = target_of(output_, format_, models);
+    const ExportTarget target = target_of(output_, format_, models);
     BlobPool pool{store.dir, {}};
     const ExportSource source = open_export(pool, *catalog, models, left_out(models));
     if (!dry_run_) write(source, target);
     report(source, target, models);
     return ExitStatus::ok;
   } catch (const ExportError& error) {
-    throw CommandError{error.what(), status_of(error.kind())};
+    throw CommandError{error.what(), exit_status_of(error.kind())};
   }
 
  private:
@@ -176,8 +176,8 @@ class Export final : public Command {
     return have_.empty() ? std::set<Digest>{} : had_blobs(have_, models);
   }
 
-  void write(const ExportSource& source, const Target& target) const {
-    if (target.kind == Target::Kind::stdout) {
+  void write(const ExportSource& source, const ExportTarget& target) const {
+    if (target.kind == ExportTarget::Kind::stdout) {
       if (json_)
         throw CommandError{"--json would be written among the bytes of -o -", ExitStatus::usage};
       refuse_terminal(STDOUT_FILENO);
@@ -191,22 +191,22 @@ class Export final : public Command {
     }
   }
 
-  void write(const ExportSource& source, const Target& target, Progress& progress) const {
+  void write(const ExportSource& source, const ExportTarget& target, Progress& progress) const {
     const WriteCalls& calls = WriteCalls::kernel();
     switch (target.kind) {
-      case Target::Kind::folder:
+      case ExportTarget::Kind::folder:
         return export_to_folder(source, target.path, force_, calls, progress);
-      case Target::Kind::stdout:
+      case ExportTarget::Kind::stdout:
         return export_to_descriptor(source, target.format, STDOUT_FILENO, "standard output", calls,
                                     progress);
-      case Target::Kind::stream:
+      case ExportTarget::Kind::stream:
         return write_to_stream(source, target, progress);
       default:
         return export_to_file(source, target.format, target.path, force_, calls, progress);
     }
   }
 
-  static void write_to_stream(const ExportSource& source, const Target& target,
+  static void write_to_stream(const ExportSource& source, const ExportTarget& target,
                               Progress& progress) {
     const WriteCalls& calls = WriteCalls::kernel();
     const std::string name = printable(target.path.native());
@@ -222,12 +222,12 @@ class Export final : public Command {
     export_to_descriptor(source, target.format, stream.get(), name, calls, progress);
   }
 
-  static std::string what_is_left(const Target& target) {
+  static std::string what_is_left(const ExportTarget& target) {
     const std::string path = printable(target.path.native());
     switch (target.kind) {
-      case Target::Kind::folder:
+      case ExportTarget::Kind::folder:
         return "what is in " + path + " by now is whole; the same command goes on from there";
-      case Target::Kind::file:
+      case ExportTarget::Kind::file:
         if (target.format != ExportFormat::tar) return "no file was left";
         return fmt::format("{0} was not made; the same command goes on with {0}.part", path);
       default:
@@ -235,18 +235,18 @@ class Export final : public Command {
     }
   }
 
-  void report(const ExportSource& source, const Target& target,
+  void report(const ExportSource& source, const ExportTarget& target,
               const std::vector<const Model*>& models) const {
     if (json_) {
-      nlohmann::ordered_json json = {{"format", name_of(target.format)},
+      nlohmann::ordered_json json = {{"format", word_for(target.format)},
                                      {"models", json_of(models)}};
-      if (target.kind != Target::Kind::stdout) json["path"] = target.path.native();
+      if (target.kind != ExportTarget::Kind::stdout) json["path"] = target.path.native();
       json["tar_size"] = source.size();
       json["members"] = json_of(source);
       fmt::print("{}\n", json.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace));
     } else if (dry_run_) {
       print_members(source);
-    } else if (!quiet_ && target.kind != Target::Kind::stdout) {
+    } else if (!quiet_ && target.kind != ExportTarget::Kind::stdout) {
       for (const Model* model : models) {
         fmt::print("{}  {}  {}\n", model->shown, model->manifest->digest.id(),
                    printable(target.path.native()));

@@ -72,8 +72,6 @@ class PresentFile {
     }
   }
 
-  [[nodiscard]] bool exists() const noexcept { return bool{fd_}; }
-
  private:
   UniqueFd fd_;
 };
@@ -112,8 +110,8 @@ class FolderExport {
 
   void refuse_other_manifest(const ArchiveMember& member) const {
     const fs::path path = folder_ / member.path;
-    const PresentFile there{path};
-    if (replace_ || !there.exists() || there.is(member, Progress::none())) return;
+    if (replace_ || ::faccessat(AT_FDCWD, path.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0) return;
+    if (PresentFile{path}.is(member, Progress::none())) return;
     throw ExportError{
         ExportError::Kind::refused,
         fmt::format("{} is there already, for another version of {}\ngive --force to have it "
