@@ -577,6 +577,24 @@ TEST_F(Exporting, LeavesAFolderValidWhicheverCallFails) {
   }
 }
 
+// The wrong bytes must not get the blob's name.
+TEST_F(Exporting, GivesNoBlobOfAFolderItsNameThatChanged) {
+  ManifestSpec manifest = store_.text_model(30, 200'000);
+  store_.v1("changed:latest", manifest);
+  const Digest weights = Digest::parse(manifest.layers[0].digest).value();
+  const ExportSource source = open({"changed"});
+  const auto& blobs = source.file->layout().blobs();
+  const auto item = std::ranges::find(blobs, weights) - blobs.begin() + 1;
+  ProgressAtItem progress{static_cast<unsigned>(item),
+                          [&] { fs::resize_file(store_.blob_path(weights), 200'001); }};
+  EXPECT_EQ(failure_of([&] {
+              export_to_folder(source, out_, false, WriteCalls::kernel(), progress);
+            }).first,
+            Kind::broken);
+  EXPECT_FALSE(fs::exists(out_ / weights.blob_path()));
+  EXPECT_FALSE(fs::exists(out_ / "manifests"));
+}
+
 TEST_F(Exporting, CopiesToAFolderWhereTheKernelCannot) {
   const ExportSource source = open({"large"});
   plan_.fail(write_call::kSendfile | write_call::kCopyFileRange, EXDEV, 1, 1'000'000);
