@@ -183,7 +183,9 @@ TEST_F(Exporting, RefusesABrokenModelAndNamesEachFault) {
   store_.v1("bad:latest", manifest);
   for (const std::size_t layer : {0, 1})
     fs::remove(store_.blob_path(Digest::parse(manifest.layers[layer].digest).value()));
-  store_.v1("worse:latest", ManifestSpec{.layers = {{kModelType, "sha256:12", 5}}});
+  ManifestSpec worse;
+  worse.layers = {{kModelType, "sha256:12", 5}};
+  store_.v1("worse:latest", worse);
   const auto [kind, message] = failure_of([&] { (void)open({"me/shared:v1", "bad", "worse"}); });
   EXPECT_EQ(kind, Kind::broken);
   EXPECT_THAT(message, HasSubstr("bad:latest is broken"));
