@@ -132,8 +132,9 @@ class FolderExport {
   }
 
   void write_blob(const ArchiveMember& member, const std::shared_ptr<const OpenBlob>& blob) {
-    progress_.next(member.digest.blob_name());
-    if (PresentFile{folder_ / member.path}.is(member, progress_)) return;
+    if (PresentFile{folder_ / member.path}.is(member, progress_)) {
+      return progress_.next(member.digest.blob_name());
+    }
     Layout::Builder layout;
     layout.blob(member.digest, member.size);
     const OpenLayout file{std::move(layout).finish(), {blob}};

@@ -579,6 +579,16 @@ TEST_F(Exporting, LeavesAFolderValidWhicheverCallFails) {
   }
 }
 
+TEST_F(Exporting, TellsHowFarAFolderIs) {
+  const ExportSource source = open({"large"});
+  for (int again = 0; again < 2; ++again) {
+    ProgressAt progress{0, nullptr};
+    export_to_folder(source, out_, false, WriteCalls::kernel(), progress);
+    EXPECT_EQ(progress.expected_items, 4u);
+    EXPECT_EQ(progress.items, 4u);
+  }
+}
+
 // The wrong bytes must not get the blob's name.
 TEST_F(Exporting, GivesNoBlobOfAFolderItsNameThatChanged) {
   ManifestSpec manifest = store_.text_model(30, 200'000);
