@@ -477,7 +477,7 @@ TEST_F(Exporting, NeverWritesTheManifestOfAModelThatChanged) {
     ManifestSpec manifest = store_.text_model(item + 20, 200'000);
     store_.v1("changed:latest", manifest);
     const fs::path blob = store_.blob_path(Digest::parse(manifest.layers[0].digest).value());
-    ProgressAtItem progress{item, [&] { fs::resize_file(blob, 200'001); }};
+    ProgressAtItem progress{item, [&] { fs::resize_file(blob, fs::file_size(blob) + 1); }};
     UniqueFd out{::open((out_ / "out").c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
     const auto [kind, message] = failure_of([&] {
       export_to_descriptor(open({"changed"}), ExportFormat::tar, out.get(), "out",
@@ -596,9 +596,10 @@ TEST_F(Exporting, GivesNoBlobOfAFolderItsNameThatChanged) {
   const Digest weights = Digest::parse(manifest.layers[0].digest).value();
   const ExportSource source = open({"changed"});
   const auto& blobs = source.file->layout().blobs();
+  const fs::path blob = store_.blob_path(weights);
   const auto item = std::ranges::find(blobs, weights) - blobs.begin() + 1;
   ProgressAtItem progress{static_cast<unsigned>(item),
-                          [&] { fs::resize_file(store_.blob_path(weights), 200'001); }};
+                          [&] { fs::resize_file(blob, fs::file_size(blob) + 1); }};
   EXPECT_EQ(failure_of([&] {
               export_to_folder(source, out_, false, WriteCalls::kernel(), progress);
             }).first,
