@@ -12,6 +12,7 @@
 #include "src/commands/version.h"
 #include "src/mount/background.h"
 #include "src/say/exit_status.h"
+#include "store/base/progress.h"
 #include "store/base/text.h"
 
 namespace {
@@ -97,6 +98,8 @@ int main(int argc, char** argv) {
     return parse_and_run(argc, argv);
   } catch (const CommandError& error) {
     return complain(error.what(), error.status());
+  } catch (const Interrupted&) {
+    return complain("interrupted", ExitStatus::interrupted);
   } catch (const std::exception& error) {
     return complain(error.what(), ExitStatus::failed);
   }

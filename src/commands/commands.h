@@ -20,6 +20,9 @@ namespace ollamafs {
 // ones and with the store.
 [[nodiscard]] std::unique_ptr<Command> make_list();
 
+// Writes models to a file, a directory or a pipe.
+[[nodiscard]] std::unique_ptr<Command> make_export();
+
 // All commands, in the order in which the help names them.
 [[nodiscard]] std::vector<std::unique_ptr<Command>> all_commands();
 

@@ -26,6 +26,9 @@ void add_store_arguments(CLI::App& command, StoreArguments& arguments);
 // --json
 void add_json(CLI::App& command, bool& json);
 
+// --quiet, for make_progress().
+void add_quiet(CLI::App& command, bool& quiet);
+
 // MOUNTPOINT, which must be given; `help` says what it has to be.
 void add_mountpoint(CLI::App& command, std::filesystem::path& mountpoint, const char* help);
 

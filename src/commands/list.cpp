@@ -18,6 +18,7 @@
 #include "src/say/human.h"
 #include "src/store/store_arguments.h"
 #include "store/base/text.h"
+#include "store/blobs/present_blobs.h"
 #include "store/catalog/catalog.h"
 #include "store/catalog/model_config.h"
 #include "store/catalog/nested_store.h"
@@ -150,6 +151,18 @@ void print_json(const std::vector<Listed>& listed, const StoreDir& store,
   fmt::print("{}\n", json.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace));
 }
 
+// ---- what the store has, for `export --have` ----
+
+void print_blobs(const StoreDir& store) {
+  std::error_code ec;
+  const auto blobs = present_blobs(store, ec);
+  if (ec) {
+    throw CommandError{
+        fmt::format("{}: {}", printable((store.path() / "blobs").native()), ec.message())};
+  }
+  for (const auto& [digest, size] : blobs) fmt::print("{}\n", digest.blob_name());
+}
+
 // ---- the command ----
 
 class List final : public Command {
@@ -159,12 +172,19 @@ class List final : public Command {
   void add_options(CLI::App& app) override {
     add_store_arguments(app, arguments_);
     add_json(app, json_);
+    app.add_flag("--blobs", blobs_, "Print the digest of every blob instead, for export --have")
+        ->excludes("--json");
   }
 
   ExitStatus run() override {
     std::vector<std::string> words{"list"};
     if (json_) words.emplace_back("--json");
+    if (blobs_) words.emplace_back("--blobs");
     const ChosenStore store = open_store(arguments_, words);
+    if (blobs_) {
+      print_blobs(store.dir);
+      return flushed();
+    }
     const auto catalog = Catalog::read(store.dir);
     if (catalog->is_gone()) {
       throw CommandError{fmt::format("the store {} is gone: a folder in it is a link that leads "
@@ -184,13 +204,18 @@ class List final : public Command {
                    printable(store.dir.path().string()));
       print_text(listed, *catalog, problems);
     }
+    return flushed();
+  }
+
+ private:
+  static ExitStatus flushed() {
     if (std::fflush(stdout) != 0) throw CommandError{"the list could not be written"};
     return ExitStatus::ok;
   }
 
- private:
   StoreArguments arguments_;
   bool json_ = false;
+  bool blobs_ = false;
 };
 
 }  // namespace

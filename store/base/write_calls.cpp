@@ -1,6 +1,7 @@
 #include "store/base/write_calls.h"
 
 #include <fcntl.h>
+#include <sys/sendfile.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -23,6 +24,18 @@ ssize_t WriteCalls::write(int fd, const void* bytes, std::size_t size) const noe
 ssize_t WriteCalls::pwrite(int fd, const void* bytes, std::size_t size,
                            std::uint64_t offset) const noexcept {
   return ::pwrite(fd, bytes, size, static_cast<off_t>(offset));
+}
+
+ssize_t WriteCalls::sendfile(int fd, int in, std::uint64_t offset,
+                             std::size_t size) const noexcept {
+  auto at = static_cast<off_t>(offset);
+  return ::sendfile(fd, in, &at, size);
+}
+
+ssize_t WriteCalls::copy_file_range(int in, std::uint64_t offset, int fd,
+                                    std::size_t size) const noexcept {
+  auto at = static_cast<off_t>(offset);
+  return ::copy_file_range(in, &at, fd, nullptr, size, 0);
 }
 
 int WriteCalls::fsync(int fd) const noexcept {

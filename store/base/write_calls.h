@@ -30,6 +30,13 @@ class WriteCalls {
   [[nodiscard]] virtual ssize_t pwrite(int fd, const void* bytes, std::size_t size,
                                        std::uint64_t offset) const noexcept;
 
+  // From `in`, at `offset`, to where `fd` stands, and from file to file, without a buffer of ours.
+  // Each says how many bytes, 0 if `in` ends there, and EINVAL and others where it cannot.
+  [[nodiscard]] virtual ssize_t sendfile(int fd, int in, std::uint64_t offset,
+                                         std::size_t size) const noexcept;
+  [[nodiscard]] virtual ssize_t copy_file_range(int in, std::uint64_t offset, int fd,
+                                                std::size_t size) const noexcept;
+
   // Both also tell of an earlier write that could not reach the disk.
   [[nodiscard]] virtual int fsync(int fd) const noexcept;
   [[nodiscard]] virtual int fdatasync(int fd) const noexcept;

@@ -1,7 +1,9 @@
 #include "store/layout/archive.h"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
+#include <utility>
 
 #include "store/layout/tar_header.h"
 
@@ -20,20 +22,45 @@ std::string portable_manifest_path(const Model& model) {
   return "manifests/" + model.name.v1_path();
 }
 
-Layout archive_layout(const Model& model) {
-  const StoredManifest& manifest = *model.manifest;
-  Layout::Builder tar;
-  for (const BlobRef& blob : manifest.blobs) {
-    tar.generated(tar_header(blob.digest.blob_path(), blob.size, content_time(blob.digest)))
-        .blob(blob.digest, blob.size)
-        .zeros(tar_padding(blob.size));
+std::vector<ArchiveMember> archive_members(std::span<const Model* const> models,
+                                           const std::set<Digest>& without) {
+  std::vector<ArchiveMember> blobs, manifests;
+  for (const Model* model : models) {
+    for (const BlobRef& blob : model->manifest->blobs) {
+      if (!without.contains(blob.digest))
+        blobs.push_back({blob.digest.blob_path(), blob.size, blob.digest, nullptr});
+    }
+    manifests.push_back({portable_manifest_path(*model), model->manifest->bytes.size(),
+                         model->manifest->digest, model});
   }
-  tar.generated(tar_header(portable_manifest_path(model), manifest.bytes.size(),
-                           content_time(manifest.digest)))
-      .generated(manifest.bytes)
-      .zeros(tar_padding(manifest.bytes.size()))
-      .zeros(kEndOfArchive);
+  if (models.size() > 1) {  // the blobs of one are sorted, and each is there once
+    std::ranges::stable_sort(blobs, {}, &ArchiveMember::digest);
+    const auto again = std::ranges::unique(blobs, {}, &ArchiveMember::digest);
+    blobs.erase(again.begin(), again.end());
+    std::ranges::sort(manifests, {}, &ArchiveMember::path);
+  }
+  std::ranges::move(manifests, std::back_inserter(blobs));
+  return blobs;
+}
+
+Layout archive_layout(std::span<const ArchiveMember> members) {
+  Layout::Builder tar;
+  for (const ArchiveMember& member : members) {
+    tar.generated(tar_header(member.path, member.size, content_time(member.digest)));
+    if (member.of_model) {
+      tar.generated(member.of_model->manifest->bytes);
+    } else {
+      tar.blob(member.digest, member.size);
+    }
+    tar.zeros(tar_padding(member.size));
+  }
+  tar.zeros(kEndOfArchive);
   return std::move(tar.zeros(tar_padding(tar.size(), kTarRecord))).finish();
+}
+
+Layout archive_layout(const Model& model) {
+  const Model* const models[] = {&model};
+  return archive_layout(archive_members(models));
 }
 
 std::uint64_t archive_size(const Model& model) {

@@ -23,6 +23,11 @@ class OpenLayout {
 
   [[nodiscard]] const Layout& layout() const noexcept { return layout_; }
 
+  // The open blobs of Layout::blobs(), in that order.
+  [[nodiscard]] std::span<const std::shared_ptr<const OpenBlob>> blobs() const noexcept {
+    return blobs_;
+  }
+
   // True if it reads these blobs' files, as far as they were the same when they were opened.
   [[nodiscard]] bool reads(std::span<const Blob* const> blobs) const noexcept;
 

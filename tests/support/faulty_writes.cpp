@@ -53,6 +53,16 @@ ssize_t FaultyWrites::pwrite(int fd, const void* bytes, std::size_t size,
   return -1;
 }
 
+ssize_t FaultyWrites::sendfile(int fd, int in, std::uint64_t offset,
+                               std::size_t size) const noexcept {
+  return fails(write_call::kSendfile) ? -1 : WriteCalls::sendfile(fd, in, offset, size);
+}
+
+ssize_t FaultyWrites::copy_file_range(int in, std::uint64_t offset, int fd,
+                                      std::size_t size) const noexcept {
+  return fails(write_call::kCopyFileRange) ? -1 : WriteCalls::copy_file_range(in, offset, fd, size);
+}
+
 int FaultyWrites::fsync(int fd) const noexcept {
   return fails(write_call::kFsync) ? -1 : WriteCalls::fsync(fd);
 }

@@ -12,8 +12,8 @@ namespace write_call {
 inline constexpr unsigned kOpenat = 1, kWrite = 2, kPwrite = 4, kFsync = 8, kFdatasync = 16,
                           kFallocate = 32, kLinkat = 64, kRenameat2 = 128, kUnlinkat = 256,
                           kMkdirat = 512, kFchown = 1024, kFchmod = 2048, kFutimens = 4096,
-                          kFstatvfs = 8192;
-inline constexpr unsigned kWrites = kWrite | kPwrite, kSyncs = kFsync | kFdatasync, kAll = 16383;
+                          kFstatvfs = 8192, kSendfile = 16384, kCopyFileRange = 32768;
+inline constexpr unsigned kWrites = kWrite | kPwrite, kSyncs = kFsync | kFdatasync, kAll = 65535;
 }  // namespace write_call
 
 // Which writing calls go wrong, and how. Has no pointers, so that it may lie in memory that a test
@@ -49,6 +49,10 @@ class FaultyWrites final : public WriteCalls {
   [[nodiscard]] ssize_t write(int fd, const void* bytes, std::size_t size) const noexcept override;
   [[nodiscard]] ssize_t pwrite(int fd, const void* bytes, std::size_t size,
                                std::uint64_t offset) const noexcept override;
+  [[nodiscard]] ssize_t sendfile(int fd, int in, std::uint64_t offset,
+                                 std::size_t size) const noexcept override;
+  [[nodiscard]] ssize_t copy_file_range(int in, std::uint64_t offset, int fd,
+                                        std::size_t size) const noexcept override;
   [[nodiscard]] int fsync(int fd) const noexcept override;
   [[nodiscard]] int fdatasync(int fd) const noexcept override;
   [[nodiscard]] int fallocate(int fd, int mode, std::uint64_t offset,

@@ -45,6 +45,14 @@ class WriteCallsTest : public ::testing::Test {
         {kWrite, [this](const WriteCalls& calls) { return calls.write(file_.get(), "abcd", 4); }},
         {kPwrite,
          [this](const WriteCalls& calls) { return calls.pwrite(file_.get(), "EFGH", 4, 4); }},
+        {kSendfile,
+         [this](const WriteCalls& calls) {
+           return calls.sendfile(file_.get(), source_.get(), 1, 2);
+         }},
+        {kCopyFileRange,
+         [this](const WriteCalls& calls) {
+           return calls.copy_file_range(source_.get(), 3, file_.get(), 1);
+         }},
         {kFchmod, [this](const WriteCalls& calls) { return calls.fchmod(file_.get(), 0640); }},
         {kFchown,
          [this](const WriteCalls& calls) {
@@ -72,6 +80,11 @@ class WriteCallsTest : public ::testing::Test {
     };
   }
 
+  static UniqueFd written(const fs::path& path, std::string_view bytes) {
+    write_file(path, bytes);
+    return UniqueFd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  }
+
   // All that is in the directory, with the bytes of files.
   [[nodiscard]] std::vector<std::string> content() const {
     std::vector<std::string> lines;
@@ -85,6 +98,8 @@ class WriteCallsTest : public ::testing::Test {
   TempDir dir_;
   UniqueFd dir_fd_{::open(dir_.path().c_str(), O_DIRECTORY | O_CLOEXEC)};
   UniqueFd file_;
+  TempDir beside_;
+  UniqueFd source_ = written(beside_ / "source", "hijk");
   struct statvfs room_ {};
   WriteFaultPlan plan_;
   FaultyWrites faulty_{plan_};
@@ -94,7 +109,7 @@ TEST_F(WriteCallsTest, AreTheKernels) {
   for (const Call& call : all()) ASSERT_GE(call.make(WriteCalls::kernel()), 0) << call.which;
   struct stat st {};
   ASSERT_EQ(::stat((dir_ / "moved").c_str(), &st), 0);
-  EXPECT_THAT(content(), ::testing::UnorderedElementsAre("moved abcdEFGH", "sub/"));
+  EXPECT_THAT(content(), ::testing::UnorderedElementsAre("moved abcdijkH", "sub/"));
   EXPECT_EQ(st.st_mode & 07777, 0640U);
   EXPECT_EQ(st.st_atim.tv_sec, 1);
   EXPECT_EQ(st.st_mtim.tv_sec, 2);
@@ -126,7 +141,7 @@ TEST_F(WriteCallsTest, FailAsTheKernelDoes) {
 
 TEST_F(WriteCallsTest, AreTheKernelsIfNothingIsPlanned) {
   for (const Call& call : all()) ASSERT_GE(call.make(faulty_), 0) << call.which;
-  EXPECT_THAT(content(), ::testing::UnorderedElementsAre("moved abcdEFGH", "sub/"));
+  EXPECT_THAT(content(), ::testing::UnorderedElementsAre("moved abcdijkH", "sub/"));
   EXPECT_EQ(plan_.injected, 0U);
 }
 
