@@ -20,6 +20,9 @@ namespace ollamafs {
 // ones and with the store.
 [[nodiscard]] std::unique_ptr<Command> make_list();
 
+// Takes models from archives or folders into a store, and prints them.
+[[nodiscard]] std::unique_ptr<Command> make_import();
+
 // All commands, in the order in which the help names them.
 [[nodiscard]] std::vector<std::unique_ptr<Command>> all_commands();
 
