@@ -137,6 +137,31 @@ class Input {
     });
   }
 
+  // What the decompressor complained of.
+  [[nodiscard]] std::string complaint() const {
+    const char* const text = unpacker_ ? ::archive_error_string(unpacker_.get()) : nullptr;
+    return printable(text ? text : "unknown");
+  }
+
+  // Reads what is left. A compressed file has a checksum at its end, and whoever fills a pipe
+  // should not find it closed. False if the rest is damaged.
+  [[nodiscard]] bool drain() {
+    if (unpacker_) {
+      const void* bytes = nullptr;
+      std::size_t size = 0;
+      la_int64_t offset = 0;
+      int status = ARCHIVE_OK;
+      while (status == ARCHIVE_OK) {
+        status = ::archive_read_data_block(unpacker_.get(), &bytes, &size, &offset);
+      }
+      rethrow();
+      if (status != ARCHIVE_EOF) return false;
+    }
+    while (!stream_.read().empty()) {
+    }
+    return true;
+  }
+
   // Makes the bytes go through the decompressor that they need.
   void unpack() {
     unpacker_ = Reader{::archive_read_new()};
@@ -326,8 +351,14 @@ class ArchiveSource final : public ImportSource {
 
   // An archive that was cut between two members looks like a shorter one, but for its end: two
   // blocks of zeros. A zip has its list of members there, which libarchive asks for.
-  void check_end() const {
-    if (packing_ == Packing::zip || !input_.ended()) return;
+  void check_end() {
+    if (packing_ == Packing::zip) return;
+    const bool has_mark = !input_.ended();
+    if (!is_quick() && !input_.drain()) {
+      broken(fmt::format("is damaged behind its last member, {}: {}", printable(path_),
+                         input_.complaint()));
+    }
+    if (has_mark) return;
     broken(fmt::format("is cut short: it ends behind member {} without an end-of-archive mark",
                        printable(path_)));
   }

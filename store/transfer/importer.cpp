@@ -16,6 +16,7 @@
 #include "store/transfer/blob_intake.h"
 #include "store/transfer/import_error.h"
 #include "store/transfer/inventory.h"
+#include "store/transfer/member_path.h"
 #include "store/transfer/store_writer.h"
 #include "store/transfer/target_names.h"
 
@@ -93,6 +94,13 @@ class Import {
 
   void collect_manifest(ImportSource& source, const Member& member) {
     std::string bytes = read_member(source, member, kMaxManifestBytes);
+    // A zip that comes through a pipe says only behind all members which of them are symlinks.
+    if (const auto digest = manifest_behind(bytes); digest && member.tree == TreeKind::v2) {
+      Member link = member;
+      link.digest = digest;
+      inventory_.add_link(source.shown(), link);
+      return;
+    }
     if (member.made_for && content_time(Digest::of(bytes)) != *member.made_for) {
       throw ImportError{ImportError::Kind::broken,
                         fmt::format("{} is damaged: member {} is not the manifest that was packed",
@@ -139,6 +147,8 @@ class Import {
                                     sources_shown())};
     }
     name_them();
+    std::ranges::sort(wanted_, {},
+                      [](const Wanted& wanted) { return wanted.source.name->display(); });
     for (const Wanted& wanted : wanted_) refuse_incomplete(wanted.source);
   }
 

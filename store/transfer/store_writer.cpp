@@ -70,6 +70,7 @@ void StoreWriter::adopt_owner() {
   struct stat st {};
   int ignored = 0;
   const UniqueFd blobs = open_directory("blobs", ignored);
+  if (blobs) remove_left_behind(calls_, blobs.get());
   if (::fstat(blobs ? blobs.get() : folder_.get(), &st) != 0) fail(errno, "");
   owner_ = {is_root_, st.st_uid, st.st_gid, st.st_mode & 07777};
 }
