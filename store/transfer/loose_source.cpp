@@ -91,7 +91,8 @@ class Sorting {
 
   void note_needs(const std::string& bytes, const AnyManifest& manifest) {
     if (const auto* plain = std::get_if<Manifest>(&manifest)) {
-      for (const BlobRef& ref : StoredManifest::from(bytes, *plain)->blobs) {
+      const auto stored = StoredManifest::from(bytes, *plain);
+      for (const BlobRef& ref : stored->blobs) {
         needed_.insert({ref.digest, ref.size});
         sizes_.insert(ref.size);
       }
