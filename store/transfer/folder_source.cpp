@@ -34,9 +34,9 @@ constexpr std::size_t kDepth = 16;
 }
 
 // All members below a folder.
-class Walk {
+class FolderWalk {
  public:
-  Walk(const StoreDir& folder, const std::string& shown) : folder_{folder}, shown_{shown} {}
+  FolderWalk(const StoreDir& folder, const std::string& shown) : folder_{folder}, shown_{shown} {}
 
   [[nodiscard]] std::vector<Member> run() && {
     descend("", 0);
@@ -144,7 +144,7 @@ class FolderSource final : public ImportSource {
   FolderSource(StoreDir folder, std::string shown)
       : folder_{std::move(folder)},
         shown_{std::move(shown)},
-        members_{Walk{folder_, shown_}.run()} {}
+        members_{FolderWalk{folder_, shown_}.run()} {}
 
   [[nodiscard]] bool empty() const noexcept { return members_.empty(); }
 
