@@ -23,6 +23,9 @@ namespace ollamafs {
 // Writes models to a file, a directory or a pipe.
 [[nodiscard]] std::unique_ptr<Command> make_export();
 
+// Takes models from archives or folders into a store, and prints them.
+[[nodiscard]] std::unique_ptr<Command> make_import();
+
 // All commands, in the order in which the help names them.
 [[nodiscard]] std::vector<std::unique_ptr<Command>> all_commands();
 

@@ -11,8 +11,6 @@
 
 namespace ollamafs {
 
-constexpr const char* kMountType = "fuse.ollamafs";
-
 // What is mounted at `path`, the topmost if several mounts are stacked; nothing if it is no mount
 // point. `path` is absolute and without symlinks. Throws as mount_table.
 [[nodiscard]] std::optional<MountEntry> mounted_at(const std::filesystem::path& path);

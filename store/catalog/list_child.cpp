@@ -31,8 +31,10 @@ ManifestPtr runnable(const AnyManifest& manifest, const std::string& bytes) {
   return plain ? StoredManifest::from(bytes, *plain) : nullptr;
 }
 
+using ReadBlob = std::function<TagResult(const Digest&)>;
+
 // Null if the child is not here. `faults` gets why, unless it was never pulled.
-ManifestPtr child_of(const ListEntry& entry, TagReader& reader, Faults& faults) try {
+ManifestPtr child_of(const ListEntry& entry, const ReadBlob& read_blob, Faults& faults) try {
   if (!entry.inline_json.empty()) {
     if (auto child = runnable(parse_manifest(entry.inline_json), entry.inline_json)) return child;
     faults.push_back({ProblemKind::bad_manifest, {}, "its list has a list in it"});
@@ -46,7 +48,7 @@ ManifestPtr child_of(const ListEntry& entry, TagReader& reader, Faults& faults) 
                                   printable(entry.digest.substr(0, 96)))});
     return nullptr;
   }
-  TagResult result = reader.read_blob(*digest);
+  TagResult result = read_blob(*digest);
   if (auto* failure = std::get_if<TagFailure>(&result)) {
     if (!failure->is_missing()) faults.push_back({failure->kind, digest, std::move(failure->text)});
     return nullptr;
@@ -67,10 +69,16 @@ ManifestPtr child_of(const ListEntry& entry, TagReader& reader, Faults& faults) 
 
 ManifestPtr choose_child(const StoredList& stored, TagReader& reader,
                          const std::function<bool(const StoredManifest&)>& is_complete) {
+  return choose_child(
+      stored, [&reader](const Digest& digest) { return reader.read_blob(digest); }, is_complete);
+}
+
+ManifestPtr choose_child(const StoredList& stored, const ReadBlob& read_blob,
+                         const std::function<bool(const StoredManifest&)>& is_complete) {
   std::vector<Child> children;
   Faults faults;
   for (const ListEntry& entry : stored.list.entries) {
-    if (ManifestPtr child = child_of(entry, reader, faults)) {
+    if (ManifestPtr child = child_of(entry, read_blob, faults)) {
       const std::size_t rank = runner_rank(entry.runner.empty() ? child->runner : entry.runner);
       children.push_back({rank, std::move(child)});
     }

@@ -16,4 +16,9 @@ namespace ollamafs {
     const StoredList& stored, TagReader& reader,
     const std::function<bool(const StoredManifest&)>& is_complete);
 
+// The same where the children are not in a store: `read_blob` stands for TagReader::read_blob.
+[[nodiscard]] std::shared_ptr<const StoredManifest> choose_child(
+    const StoredList& stored, const std::function<TagResult(const Digest&)>& read_blob,
+    const std::function<bool(const StoredManifest&)>& is_complete);
+
 }  // namespace ollamafs

@@ -147,8 +147,20 @@ std::string complaint(const Host& host, const StoreCandidate& candidate) {
   return text;
 }
 
+// Whether it can become a store.
+bool can_be_filled(const Host& host, const StoreCandidate& candidate) {
+  if (candidate.state == State::missing) return true;
+  const fs::path path = on_host(host, candidate.path);
+  std::error_code ec;
+  return candidate.state == State::not_store && fs::is_directory(path, ec) &&
+         fs::is_empty(path, ec) && !ec;
+}
+
+enum class Wanted { store, store_to_fill };
+
 // The store that the user named, in `source`.
-StoreCandidate named_store(const Host& host, std::string_view value, const std::string& source) {
+StoreCandidate named_store(const Host& host, std::string_view value, const std::string& source,
+                           Wanted wanted) {
   std::error_code ec;
   const fs::path path = fs::absolute(value, ec);
   if (ec) {
@@ -157,6 +169,7 @@ StoreCandidate named_store(const Host& host, std::string_view value, const std::
   }
   StoreCandidate candidate = look(host, tidy(path), source);
   if (may_be_store(candidate)) return candidate;
+  if (wanted == Wanted::store_to_fill && can_be_filled(host, candidate)) return candidate;
   const std::string hint =
       value.starts_with("~/") ? "; a ~ is only expanded by a shell: write the path out" : "";
   throw StoreNotFound{fmt::format("{}: {}{}", source, complaint(host, candidate), hint)};
@@ -201,9 +214,10 @@ class Candidates {
   }
 
   // Throws StoreNotFound.
-  [[nodiscard]] StoreCandidate choose() const {
+  [[nodiscard]] StoreCandidate choose(Wanted wanted) const {
+    const bool to_fill = wanted == Wanted::store_to_fill;
     for (auto told = all_.begin(); told != all_.begin() + telling_; ++told) {
-      if (may_be_store(*told)) return *told;
+      if (may_be_store(*told) || (to_fill && can_be_filled(host_, *told))) return *told;
       if (told->state == State::not_store) throw StoreNotFound{no_store_in(*told)};
     }
     const auto usual = all_.begin() + telling_;
@@ -211,6 +225,10 @@ class Candidates {
     for (const State next : {State::unreadable, State::store}) {
       if (taken != all_.end()) break;
       taken = std::ranges::find(usual, all_.end(), next, &StoreCandidate::state);
+    }
+    if (taken == all_.end() && to_fill) {
+      taken = std::find_if(usual, all_.end(),
+                           [this](const StoreCandidate& candidate) { return is_own(candidate); });
     }
     if (taken == all_.end()) throw StoreNotFound{nothing_found()};
     return *taken;
@@ -321,6 +339,14 @@ class Candidates {
     return text + kAdvice;
   }
 
+  // Whether a server that this user starts would make it.
+  [[nodiscard]] bool is_own(const StoreCandidate& candidate) const {
+    const fs::path home = host_.sudo_user.empty() ? fs::path{host_.environment("HOME").value_or("")}
+                                                  : host_.home_of(host_.sudo_user).value_or("");
+    return home.is_absolute() && candidate.path == tidy(home / kInHome) &&
+           can_be_filled(host_, candidate);
+  }
+
   const Host& host_;
   const std::optional<ServiceUnit> unit_;
   std::vector<StoreCandidate> all_;
@@ -335,6 +361,8 @@ std::string why(const StoreCandidate& taken) {
   if (source != kUsualPlace) return "the store of " + source;
   if (taken.has_models) return "the first of the usual places that holds a model";
   if (taken.state == State::store) return "the first of the usual places, none holds a model";
+  if (taken.state == State::missing || taken.state == State::not_store)
+    return "where Ollama would make one, there is none yet";
   return "a usual place that may not be looked at, no other holds a model";
 }
 
@@ -347,6 +375,19 @@ StoreChoice choice(StoreCandidate taken, std::vector<StoreCandidate> others,
   }
   if (!names.empty()) reason += fmt::format(" (not taken: {})", names);
   return {std::move(taken), std::move(reason), std::move(others), std::move(notes)};
+}
+
+StoreChoice find(const fs::path& given, const Host& host, Wanted wanted) {
+  if (const auto value = trimmed_setting(given.native()); !value.empty()) {
+    return choice(named_store(host, value, "--store", wanted), {}, {});
+  }
+  const std::string setting = host.environment("OLLAMA_MODELS").value_or("");
+  const auto value = trimmed_setting(setting);
+  std::optional<StoreCandidate> named;
+  if (!value.empty()) named = named_store(host, value, "OLLAMA_MODELS", wanted);
+  const Candidates candidates{host};
+  const StoreCandidate taken = named ? *named : candidates.choose(wanted);
+  return choice(taken, candidates.others(taken), candidates.notes());
 }
 
 }  // namespace
@@ -373,16 +414,11 @@ Host Host::current() {
 }
 
 StoreChoice find_store(const fs::path& given, const Host& host) {
-  if (const auto value = trimmed_setting(given.native()); !value.empty()) {
-    return choice(named_store(host, value, "--store"), {}, {});
-  }
-  const std::string setting = host.environment("OLLAMA_MODELS").value_or("");
-  const auto value = trimmed_setting(setting);
-  std::optional<StoreCandidate> named;
-  if (!value.empty()) named = named_store(host, value, "OLLAMA_MODELS");
-  const Candidates candidates{host};
-  const StoreCandidate taken = named ? *named : candidates.choose();
-  return choice(taken, candidates.others(taken), candidates.notes());
+  return find(given, host, Wanted::store);
+}
+
+StoreChoice find_store_to_fill(const fs::path& given, const Host& host) {
+  return find(given, host, Wanted::store_to_fill);
 }
 
 }  // namespace ollamafs

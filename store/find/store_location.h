@@ -74,4 +74,10 @@ class StoreNotFound : public std::runtime_error {
 // the error says so. Throws StoreNotFound.
 [[nodiscard]] StoreChoice find_store(const std::filesystem::path& given, const Host& host);
 
+// As find_store, but for who writes into the store and makes it where Ollama has never run: a
+// folder that is missing or empty is taken too if 1, 2, 3 or 4 name it, and if nothing is found at
+// all, the folder that a server of this user would make, ~/.ollama/models. Its state says whether
+// it has to be made.
+[[nodiscard]] StoreChoice find_store_to_fill(const std::filesystem::path& given, const Host& host);
+
 }  // namespace ollamafs

@@ -23,6 +23,9 @@ struct MountEntry {
   auto operator<=>(const MountEntry&) const = default;
 };
 
+// The type of our own mounts.
+constexpr const char* kMountType = "fuse.ollamafs";
+
 constexpr const char* kMountTable = "/proc/self/mountinfo";
 
 // Every line of the table, in its order: of mounts stacked at one place, the topmost comes last.

@@ -1,0 +1,97 @@
+#include "store/transfer/target_names.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "store/base/text.h"
+#include "store/transfer/import_error.h"
+
+namespace ollamafs {
+namespace {
+
+std::string v1_entry(const ModelName& name) {
+  return fmt::format("{}/{}", tree_folder(TreeKind::v1), name.v1_path());
+}
+
+std::string v2_entry(const ModelName& name) {
+  return fmt::format("{}/{}", tree_folder(TreeKind::v2), name.v2_path());
+}
+
+bool is_v2(const std::string& path) {
+  return path.starts_with(fmt::format("{}/", tree_folder(TreeKind::v2)));
+}
+
+// A tag of the v2 tree whose symlink leads nowhere: Ollama then asks the v1 tree.
+bool leads_nowhere(const Model& model) {
+  return model.manifest->bytes.empty() && is_v2(model.tag_path) &&
+         std::ranges::any_of(model.faults, [](const Fault& fault) {
+           return fault.kind == ProblemKind::missing || fault.kind == ProblemKind::no_child;
+         });
+}
+
+[[noreturn]] void refuse_taken(const ModelName& name, const std::string& by) {
+  throw ImportError{ImportError::Kind::refused,
+                    fmt::format("{} is not imported: {}\n"
+                                "take its place with --replace, or give the new one another name "
+                                "with --name",
+                                name.display(), by)};
+}
+
+// What stands at a tag's path and is no model.
+const Problem* obstacle_at(const Catalog& catalog, const std::string& path) {
+  for (const Problem& problem : catalog.problems()) {
+    if (problem.path == path && problem.kind != ProblemKind::passed_over &&
+        problem.kind != ProblemKind::hidden && problem.kind != ProblemKind::renamed) {
+      return &problem;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Placement place_model(const Catalog& catalog, const ModelName& name, const Digest& digest,
+                      bool replace) {
+  Placement place{.name = name};
+  const std::string logical = name.logical_name();
+  for (const Model& model : catalog.models()) {
+    if (!equal_fold(model.name.logical_name(), logical)) continue;
+    place.name = model.name;
+    if (leads_nowhere(model)) {
+      place.note = fmt::format("its entry in manifests-v2 led to nothing, and is passed over");
+      continue;
+    }
+    if (model.manifest->digest == digest && !model.manifest->bytes.empty()) {
+      place.state = ImportedModel::State::there;
+      place.v1.clear();
+      place.v2.clear();
+      return place;
+    }
+    if (!replace) {
+      refuse_taken(model.name, fmt::format("the store has a model of that name with the ID {}",
+                                           model.manifest->digest.id()));
+    }
+    place.state = ImportedModel::State::replaced;
+    (is_v2(model.tag_path) ? place.v2 : place.v1).push_back(model.tag_path);
+  }
+  const std::string own = v1_entry(place.name);
+  if (std::ranges::find(place.v1, own) == place.v1.end() && place.v1.empty()) {
+    place.v1.push_back(own);
+  }
+  for (const std::string& path : {own, v2_entry(place.name)}) {
+    const Problem* const obstacle = obstacle_at(catalog, path);
+    if (!obstacle) continue;
+    if (!replace || obstacle->kind == ProblemKind::directory) {
+      refuse_taken(place.name, fmt::format("{} {}", printable(path), obstacle->text));
+    }
+    place.state = ImportedModel::State::replaced;
+    if (is_v2(path)) place.v2.push_back(path);
+  }
+  if (!place.v2.empty()) {
+    place.note = "its entry in manifests-v2, which would have hidden it, leads to it now";
+  }
+  return place;
+}
+
+}  // namespace ollamafs
