@@ -20,6 +20,9 @@ namespace ollamafs {
 // ones and with the store.
 [[nodiscard]] std::unique_ptr<Command> make_list();
 
+// Prints what a model is, as `ollama show` does, from the store alone.
+[[nodiscard]] std::unique_ptr<Command> make_show();
+
 // All commands, in the order in which the help names them.
 [[nodiscard]] std::vector<std::unique_ptr<Command>> all_commands();
 
