@@ -23,6 +23,9 @@ namespace ollamafs {
 // Prints what a model is, as `ollama show` does, from the store alone.
 [[nodiscard]] std::unique_ptr<Command> make_show();
 
+// Says how much room models take, and what deleting them would give back.
+[[nodiscard]] std::unique_ptr<Command> make_du();
+
 // All commands, in the order in which the help names them.
 [[nodiscard]] std::vector<std::unique_ptr<Command>> all_commands();
 

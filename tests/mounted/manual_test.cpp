@@ -77,7 +77,7 @@ TEST_P(Commands, HaveTheSameOptionsInTheHelpAndInTheManualPage) {
   EXPECT_FALSE(help.empty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Each, Commands, testing::Values("mount", "umount", "list", "show"),
+INSTANTIATE_TEST_SUITE_P(Each, Commands, testing::Values("mount", "umount", "list", "show", "du"),
                          [](const auto& command) { return command.param; });
 
 TEST(ManualPage, HasEveryCommandOfTheHelp) {
