@@ -26,6 +26,9 @@ namespace ollamafs {
 // Says how much room models take, and what deleting them would give back.
 [[nodiscard]] std::unique_ptr<Command> make_du();
 
+// Computes the SHA-256 of every blob, and says what is wrong.
+[[nodiscard]] std::unique_ptr<Command> make_verify();
+
 // All commands, in the order in which the help names them.
 [[nodiscard]] std::vector<std::unique_ptr<Command>> all_commands();
 

@@ -77,7 +77,8 @@ TEST_P(Commands, HaveTheSameOptionsInTheHelpAndInTheManualPage) {
   EXPECT_FALSE(help.empty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Each, Commands, testing::Values("mount", "umount", "list", "show", "du"),
+INSTANTIATE_TEST_SUITE_P(Each, Commands,
+                         testing::Values("mount", "umount", "list", "show", "du", "verify"),
                          [](const auto& command) { return command.param; });
 
 TEST(ManualPage, HasEveryCommandOfTheHelp) {
