@@ -29,6 +29,9 @@ namespace ollamafs {
 // Computes the SHA-256 of every blob, and says what is wrong.
 [[nodiscard]] std::unique_ptr<Command> make_verify();
 
+// Lists blobs that no manifest names, and deletes them.
+[[nodiscard]] std::unique_ptr<Command> make_prune();
+
 // All commands, in the order in which the help names them.
 [[nodiscard]] std::vector<std::unique_ptr<Command>> all_commands();
 

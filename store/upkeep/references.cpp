@@ -14,6 +14,7 @@
 
 #include "store/catalog/tag_reader.h"
 #include "store/catalog/tags.h"
+#include "store/folder/read_file.h"
 
 namespace ollamafs {
 namespace {
@@ -147,7 +148,10 @@ class ReferenceReader {
     }
     const auto& file = std::get<TagFile>(result);
     Closure closure{reader_, out_.doubts};
-    note_entry(tag, file, references, closure);
+    if (const std::error_code ec = note_entry(tag, file, references, closure)) {
+      out_.doubts.push_back({problem_kind(ec), {}, tag.path, open_failure(ec)});
+      return;
+    }
     if (is_shadow) closure.add_manifest(*Digest::parse_hex(tag.name.tag()));
     closure.add(tag.path, file.content);
     closure.finish(references);
@@ -157,18 +161,20 @@ class ReferenceReader {
 
   // A symlink leads to a manifest's blob; a regular file holds its bytes. In the v2 tree it has the
   // blob beside it.
-  void note_entry(const Tag& tag, const TagFile& file, TagReferences& references,
-                  Closure& closure) const {
+  std::error_code note_entry(const Tag& tag, const TagFile& file, TagReferences& references,
+                             Closure& closure) const {
     std::error_code ec;
     const StoreDir::Opened entry = store_.resolve_entry(tag.path, ec);
     struct stat st {};
-    if (ec || store_.calls().fstat(entry.fd.get(), st) != 0) return;
+    if (!ec && store_.calls().fstat(entry.fd.get(), st) != 0) ec = {errno, std::generic_category()};
+    if (ec) return ec;
     if (S_ISREG(st.st_mode)) references.entry_bytes = static_cast<std::uint64_t>(st.st_size);
-    if (tag.tree == TreeKind::v1 && !S_ISLNK(st.st_mode)) return;
+    if (tag.tree == TreeKind::v1 && !S_ISLNK(st.st_mode)) return {};
     const auto* list = std::get_if<StoredList>(&file.content);
     closure.add_manifest(
         list ? list->digest
              : std::get<std::shared_ptr<const StoredManifest>>(file.content)->digest);
+    return {};
   }
 
   // To Ollama a v2 tag that leads nowhere is none, if the v1 tree has the name.

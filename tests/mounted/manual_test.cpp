@@ -78,7 +78,8 @@ TEST_P(Commands, HaveTheSameOptionsInTheHelpAndInTheManualPage) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Each, Commands,
-                         testing::Values("mount", "umount", "list", "show", "du", "verify"),
+                         testing::Values("mount", "umount", "list", "show", "du", "verify",
+                                         "prune"),
                          [](const auto& command) { return command.param; });
 
 TEST(ManualPage, HasEveryCommandOfTheHelp) {
