@@ -24,7 +24,7 @@ namespace ollamafs {
 namespace {
 
 // What of a model is printed.
-enum class Part { all, modelfile, parameters, template_, license, system, files, manifest };
+enum class ShownPart { all, modelfile, parameters, template_, license, system, files, manifest };
 
 // ---- files ----
 
@@ -143,17 +143,17 @@ class Show final : public Command {
   void add_options(CLI::App& app) override {
     app.add_option("MODEL", name_, "As `ollamafs list` names it")->required()->type_name("");
     add_store_arguments(app, arguments_);
-    const auto add_part = [&](const char* option, Part part, const char* help) {
+    const auto add_part = [&](const char* option, ShownPart part, const char* help) {
       app.add_flag_callback(
           option, [this, part] { parts_.push_back(part); }, help);
     };
-    add_part("--modelfile", Part::modelfile, "Print its Modelfile");
-    add_part("--parameters", Part::parameters, "Its parameters");
-    add_part("--template", Part::template_, "Its template");
-    add_part("--license", Part::license, "Its license");
-    add_part("--system", Part::system, "Its system text");
-    add_part("--files", Part::files, "Its files: type, size, digest, path");
-    add_part("--manifest", Part::manifest, "Its manifest, byte for byte");
+    add_part("--modelfile", ShownPart::modelfile, "Print its Modelfile");
+    add_part("--parameters", ShownPart::parameters, "Its parameters");
+    add_part("--template", ShownPart::template_, "Its template");
+    add_part("--license", ShownPart::license, "Its license");
+    add_part("--system", ShownPart::system, "Its system text");
+    add_part("--files", ShownPart::files, "Its files: type, size, digest, path");
+    add_part("--manifest", ShownPart::manifest, "Its manifest, byte for byte");
     add_json(app, json_);
   }
 
@@ -162,7 +162,7 @@ class Show final : public Command {
       throw CommandError{"show prints one part of a model at a time, or all of it with --json",
                          ExitStatus::usage};
     }
-    const Part part = parts_.empty() ? Part::all : parts_.front();
+    const ShownPart part = parts_.empty() ? ShownPart::all : parts_.front();
     const ChosenStore store = open_store(arguments_, {"show", name_});
     const auto catalog = Catalog::read(store.dir);
     const Model& model = named_model(*catalog, name_);
@@ -172,10 +172,10 @@ class Show final : public Command {
   }
 
  private:
-  void print(const StoreDir& store, const Model& model, Part part) const {
-    if (!json_ && part == Part::files) return print_files(store, model);
-    if (!json_ && part == Part::manifest) return print_raw(model.manifest->bytes);
-    if (json_ || part == Part::all) {
+  void print(const StoreDir& store, const Model& model, ShownPart part) const {
+    if (!json_ && part == ShownPart::files) return print_files(store, model);
+    if (!json_ && part == ShownPart::manifest) return print_raw(model.manifest->bytes);
+    if (json_ || part == ShownPart::all) {
       const Description description = describe(store, model);
       if (!json_) {
         fmt::print("{}", description_text(description));
@@ -193,15 +193,15 @@ class Show final : public Command {
 
   // With or without a line end behind it as Ollama prints it.
   [[nodiscard]] static std::string text_of(const StoreDir& store, const Model& model,
-                                           const ModelParts& parts, Part part) {
+                                           const ModelParts& parts, ShownPart part) {
     switch (part) {
-      case Part::modelfile:
+      case ShownPart::modelfile:
         return modelfile_of(store, model, parts) + "\n";
-      case Part::parameters:
+      case ShownPart::parameters:
         return parts.parameters.empty() ? "\n" : parameter_lines(parts.parameters);
-      case Part::template_:
+      case ShownPart::template_:
         return parts.template_.value_or(kDefaultTemplate);
-      case Part::system:
+      case ShownPart::system:
         return parts.system;
       default:
         return fmt::format("{}\n", fmt::join(parts.licenses, "\n"));
@@ -229,7 +229,7 @@ class Show final : public Command {
 
   StoreArguments arguments_;
   std::string name_;
-  std::vector<Part> parts_;  // those that were asked for: one at most
+  std::vector<ShownPart> parts_;  // those that were asked for: one at most
   bool json_ = false;
 };
 

@@ -25,7 +25,7 @@
 namespace ollamafs {
 namespace {
 
-std::string joined(const std::vector<std::string>& names) {
+std::string comma_separated(const std::vector<std::string>& names) {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
@@ -34,7 +34,7 @@ std::string joined(const std::vector<std::string>& names) {
 void print_findings(const Verification& verification) {
   for (const Finding& finding : verification.findings) {
     const std::string models =
-        finding.models.empty() ? "" : fmt::format(" (of {})", joined(finding.models));
+        finding.models.empty() ? "" : fmt::format(" (of {})", comma_separated(finding.models));
     fmt::print("{} {}{}\n", printable(finding.path), finding.text, models);
   }
 }
@@ -90,9 +90,9 @@ Json json_of(const StoreDir& store, const Verification& verification,
 
 // ---- the command ----
 
-class Verify final : public Command {
+class VerifyCommand final : public Command {
  public:
-  Verify() : Command{"verify", "Compute the SHA-256 of every blob"} {}
+  VerifyCommand() : Command{"verify", "Compute the SHA-256 of every blob"} {}
 
   void add_options(CLI::App& app) override {
     app.add_option("MODEL", names_, "Verify these alone")->type_name("");
@@ -152,7 +152,7 @@ class Verify final : public Command {
 }  // namespace
 
 std::unique_ptr<Command> make_verify() {
-  return std::make_unique<Verify>();
+  return std::make_unique<VerifyCommand>();
 }
 
 }  // namespace ollamafs

@@ -20,7 +20,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "values are copied as they are");
 
 // The types of values, as the file has them.
-enum class Type : std::uint32_t {
+enum class GgufType : std::uint32_t {
   uint8,
   int8,
   uint16,
@@ -37,34 +37,34 @@ enum class Type : std::uint32_t {
 };
 
 // The bytes of a value of this type; 0: they vary, or there is no such type.
-std::uint64_t size_of(Type type) noexcept {
+std::uint64_t size_of(GgufType type) noexcept {
   switch (type) {
-    case Type::uint8:
-    case Type::int8:
-    case Type::boolean:
+    case GgufType::uint8:
+    case GgufType::int8:
+    case GgufType::boolean:
       return 1;
-    case Type::uint16:
-    case Type::int16:
+    case GgufType::uint16:
+    case GgufType::int16:
       return 2;
-    case Type::uint32:
-    case Type::int32:
-    case Type::float32:
+    case GgufType::uint32:
+    case GgufType::int32:
+    case GgufType::float32:
       return 4;
-    case Type::uint64:
-    case Type::int64:
-    case Type::float64:
+    case GgufType::uint64:
+    case GgufType::int64:
+    case GgufType::float64:
       return 8;
-    case Type::string:
-    case Type::array:
+    case GgufType::string:
+    case GgufType::array:
       break;
   }
   return 0;
 }
 
 // The file from its beginning, piece by piece.
-class Bytes {
+class GgufBytes {
  public:
-  Bytes(const FileCalls& calls, int fd, std::uint64_t most)
+  GgufBytes(const FileCalls& calls, int fd, std::uint64_t most)
       : calls_{calls}, fd_{fd}, most_{most}, buffer_(kPiece) {
     struct stat st {};
     if (calls.fstat(fd, st) != 0) fail(errno);
@@ -139,9 +139,9 @@ class Bytes {
   std::uint64_t offset_ = 0;      // in the file, where the buffer ends
 };
 
-class Reader {
+class GgufReader {
  public:
-  Reader(const FileCalls& calls, int fd, const GgufLimits& limits)
+  GgufReader(const FileCalls& calls, int fd, const GgufLimits& limits)
       : bytes_{calls, fd, limits.bytes}, limits_{limits} {}
 
   GgufHeader read() && {
@@ -191,45 +191,45 @@ class Reader {
 
   void read_value() {
     std::string key = take_string();
-    header_.values.insert_or_assign(std::move(key), take_value(bytes_.take<Type>()));
+    header_.values.insert_or_assign(std::move(key), take_value(bytes_.take<GgufType>()));
   }
 
-  GgufValue take_value(Type type) {
+  GgufValue take_value(GgufType type) {
     switch (type) {
-      case Type::uint8:
+      case GgufType::uint8:
         return std::uint64_t{bytes_.take<std::uint8_t>()};
-      case Type::int8:
+      case GgufType::int8:
         return std::int64_t{bytes_.take<std::int8_t>()};
-      case Type::uint16:
+      case GgufType::uint16:
         return std::uint64_t{bytes_.take<std::uint16_t>()};
-      case Type::int16:
+      case GgufType::int16:
         return std::int64_t{bytes_.take<std::int16_t>()};
-      case Type::uint32:
+      case GgufType::uint32:
         return std::uint64_t{bytes_.take<std::uint32_t>()};
-      case Type::int32:
+      case GgufType::int32:
         return std::int64_t{bytes_.take<std::int32_t>()};
-      case Type::float32:
+      case GgufType::float32:
         return double{bytes_.take<float>()};
-      case Type::boolean:
+      case GgufType::boolean:
         return bytes_.take<std::uint8_t>() != 0;
-      case Type::string:
+      case GgufType::string:
         return take_string();
-      case Type::array:
+      case GgufType::array:
         return take_array();
-      case Type::uint64:
+      case GgufType::uint64:
         return bytes_.take<std::uint64_t>();
-      case Type::int64:
+      case GgufType::int64:
         return bytes_.take<std::int64_t>();
-      case Type::float64:
+      case GgufType::float64:
         return bytes_.take<double>();
     }
     unknown(type);
   }
 
   GgufArray take_array() {
-    const Type type = bytes_.take<Type>();
+    const GgufType type = bytes_.take<GgufType>();
     const GgufArray array{take_length()};
-    if (type == Type::string) {
+    if (type == GgufType::string) {
       for (std::uint64_t i = 0; i < array.count; ++i) skip_string();
       return array;
     }
@@ -240,7 +240,7 @@ class Reader {
     return array;
   }
 
-  [[noreturn]] static void unknown(Type type) {
+  [[noreturn]] static void unknown(GgufType type) {
     throw GgufError{
         fmt::format("has a value of a type that is not known, {}", static_cast<unsigned>(type))};
   }
@@ -267,7 +267,7 @@ class Reader {
   static constexpr std::uint32_t kMaxDimensions = 8;
   static constexpr std::uint64_t kMost = std::numeric_limits<std::int64_t>::max();
 
-  Bytes bytes_;
+  GgufBytes bytes_;
   const GgufLimits& limits_;
   std::uint64_t kept_ = 0;  // bytes of strings
   GgufHeader header_;
@@ -291,7 +291,7 @@ std::optional<std::uint64_t> GgufHeader::number(std::string_view key) const {
 }
 
 GgufHeader read_gguf(const FileCalls& calls, int fd, const GgufLimits& limits) {
-  return Reader{calls, fd, limits}.read();
+  return GgufReader{calls, fd, limits}.read();
 }
 
 }  // namespace ollamafs

@@ -24,9 +24,9 @@ bool is_parameter_name(std::string_view name) noexcept {
   });
 }
 
-class Writer {
+class ModelfileWriter {
  public:
-  Writer(const Model& model, const ModelParts& parts, const LayerFileName& name_of)
+  ModelfileWriter(const Model& model, const ModelParts& parts, const LayerFileName& name_of)
       : model_{model}, parts_{parts}, name_of_{name_of} {}
 
   std::string write() && {
@@ -126,7 +126,7 @@ class Writer {
 }  // namespace
 
 std::string modelfile(const Model& model, const ModelParts& parts, const LayerFileName& name_of) {
-  return Writer{model, parts, name_of}.write();
+  return ModelfileWriter{model, parts, name_of}.write();
 }
 
 }  // namespace ollamafs

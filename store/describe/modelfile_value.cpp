@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::string_view kThree = "\"\"\"";
 
-constexpr bool is_blank(char c) noexcept {
+constexpr bool is_value_blank(char c) noexcept {
   return c == ' ' || c == '\t';
 }
 constexpr bool is_line_end(char c) noexcept {
@@ -20,8 +20,8 @@ constexpr bool is_line_end(char c) noexcept {
 }
 
 // Go's strings.TrimSpace, as far as such characters get into a value at all.
-std::string_view trimmed(std::string_view text) noexcept {
-  const auto is_space = [](char c) { return is_blank(c) || is_line_end(c); };
+std::string_view trimmed_value(std::string_view text) noexcept {
+  const auto is_space = [](char c) { return is_value_blank(c) || is_line_end(c); };
   while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
   while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
   return text;
@@ -46,7 +46,7 @@ std::string kept_by_reader(std::string_view value) {
     const CodePoint c = first_code_point(value);
     const std::size_t bytes = std::max<std::size_t>(c.bytes, 1);
     const char first = value.front();
-    if (is_blank(first) || is_line_end(first) || (c.bytes != 0 && is_go_printable(c.value))) {
+    if (is_value_blank(first) || is_line_end(first) || (c.bytes != 0 && is_go_printable(c.value))) {
       kept += value.substr(0, bytes);
     }
     value.remove_prefix(bytes);
@@ -58,9 +58,9 @@ std::string kept_by_reader(std::string_view value) {
 // the first line end, or blank if it is quoted, before which its quotes are closed.
 bool reads_back(std::string_view written, std::string_view value) {
   for (std::size_t i = 0; i < written.size(); ++i) {
-    if (is_line_end(written[i]) && unquoted(trimmed(written.substr(0, i)))) return false;
+    if (is_line_end(written[i]) && unquoted(trimmed_value(written.substr(0, i)))) return false;
   }
-  return unquoted(trimmed(written)) == value;
+  return unquoted(trimmed_value(written)) == value;
 }
 
 // The ways to write it, in the order in which Ollama would choose.

@@ -16,17 +16,18 @@ namespace {
 using nlohmann::json;
 
 // What a list of words needs. Nothing deeper means anything to Ollama.
-constexpr int kMaxDepth = 8;
+constexpr int kParameterDepth = 8;
 
 json parse_object(const std::string& text) {
   bool is_too_deep = false;
   const auto watch = [&](int depth, json::parse_event_t, json&) {
-    is_too_deep |= depth > kMaxDepth;
-    return depth <= kMaxDepth;
+    is_too_deep |= depth > kParameterDepth;
+    return depth <= kParameterDepth;
   };
   json object = json::parse(with_valid_utf8(text), watch, false);
   if (!object.is_object()) throw ParametersError{"is not a JSON object"};
-  if (is_too_deep) throw ParametersError{fmt::format("is nested deeper than {} levels", kMaxDepth)};
+  if (is_too_deep)
+    throw ParametersError{fmt::format("is nested deeper than {} levels", kParameterDepth)};
   return object;
 }
 

@@ -129,7 +129,7 @@ Cell laid_out(const std::string& raw, std::size_t most) {
   return cell;
 }
 
-std::string padded(std::string_view text, std::size_t width) {
+std::string padded_cell(std::string_view text, std::size_t width) {
   const std::size_t own = display_width(text);
   return std::string{text} + std::string(width > own ? width - own : 0, ' ');
 }
@@ -167,7 +167,7 @@ std::string text_section(std::string_view heading, const std::vector<TextRow>& r
       out += kGap;
       for (std::size_t x = 0; x < cells.size(); ++x) {
         const auto& lines = cells[x].lines;
-        out += padded(y < lines.size() ? lines[y] : "", widths[x]);
+        out += padded_cell(y < lines.size() ? lines[y] : "", widths[x]);
         out += kGap;
       }
       out += '\n';

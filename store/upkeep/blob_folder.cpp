@@ -13,13 +13,14 @@ namespace {
 
 constexpr const char* kFolder = "blobs";
 
-[[noreturn]] void fail(const StoreDir& store, const std::string& path, const std::error_code& ec) {
+[[noreturn]] void refuse_listing(const StoreDir& store, const std::string& path,
+                                 const std::error_code& ec) {
   throw std::system_error{ec, (store.path() / path).string()};
 }
 
 std::vector<std::string> names_in(const StoreDir& store, StoreDir::Opened folder) {
   const DirStream dir{::fdopendir(folder.fd.get())};
-  if (!dir) fail(store, kFolder, {errno, std::generic_category()});
+  if (!dir) refuse_listing(store, kFolder, {errno, std::generic_category()});
   (void)folder.fd.release();
   std::vector<std::string> names;
   errno = 0;
@@ -28,7 +29,7 @@ std::vector<std::string> names_in(const StoreDir& store, StoreDir::Opened folder
     if (name != "." && name != "..") names.emplace_back(name);
     errno = 0;
   }
-  if (errno != 0) fail(store, kFolder, {errno, std::generic_category()});
+  if (errno != 0) refuse_listing(store, kFolder, {errno, std::generic_category()});
   std::ranges::sort(names);
   return names;
 }
@@ -69,7 +70,7 @@ std::vector<BlobEntry> list_blob_folder(const StoreDir& store) {
   std::error_code ec;
   StoreDir::Opened folder = store.open_directory(kFolder, ec);
   if (ec == std::errc::no_such_file_or_directory) return {};
-  if (ec) fail(store, kFolder, ec);
+  if (ec) refuse_listing(store, kFolder, ec);
   std::vector<BlobEntry> entries;
   for (std::string& name : names_in(store, std::move(folder))) {
     BlobEntry entry;
@@ -79,7 +80,7 @@ std::vector<BlobEntry> list_blob_folder(const StoreDir& store) {
       ec = {errno, std::generic_category()};
     }
     if (ec == std::errc::no_such_file_or_directory) continue;
-    if (ec) fail(store, entry.path(), ec);
+    if (ec) refuse_listing(store, entry.path(), ec);
     classify(entry);
     entries.push_back(std::move(entry));
   }

@@ -25,9 +25,9 @@ bool is_young(const BlobEntry& entry, std::int64_t now) noexcept {
 
 // ---- finding ----
 
-class Finder {
+class GarbageFinder {
  public:
-  Finder(const StoreDir& store, std::int64_t now)
+  GarbageFinder(const StoreDir& store, std::int64_t now)
       : now_{now}, references_{read_references(store)}, entries_{list_blob_folder(store)} {}
 
   Garbage find() && {
@@ -77,9 +77,9 @@ class Finder {
 
 // ---- deleting ----
 
-class Deleter {
+class GarbageDeleter {
  public:
-  Deleter(const StoreDir& store, const WriteCalls& calls) : store_{store}, calls_{calls} {
+  GarbageDeleter(const StoreDir& store, const WriteCalls& calls) : store_{store}, calls_{calls} {
     std::error_code ec;
     folder_ = store.open_directory("blobs", ec).fd;
     if (ec) throw std::system_error{ec, (store.path() / "blobs").string()};
@@ -151,14 +151,14 @@ class Deleter {
 }  // namespace
 
 Garbage find_garbage(const StoreDir& store, std::int64_t now) {
-  return Finder{store, now}.find();
+  return GarbageFinder{store, now}.find();
 }
 
 std::vector<Deletion> delete_garbage(const StoreDir& store, const std::vector<BlobEntry>& files,
                                      const WriteCalls& calls) {
   std::vector<Deletion> deletions;
   if (files.empty()) return deletions;
-  Deleter deleter{store, calls};
+  GarbageDeleter deleter{store, calls};
   for (const BlobEntry& entry : files) {
     deleter.remove(deletions.emplace_back(Deletion{.entry = entry}));
   }

@@ -20,9 +20,9 @@ namespace {
 
 constexpr std::size_t kPiece = 1u << 20;
 
-class Crew {
+class HashCrew {
  public:
-  Crew(const StoreDir& store, std::vector<HashJob>& jobs, Progress& progress)
+  HashCrew(const StoreDir& store, std::vector<HashJob>& jobs, Progress& progress)
       : store_{store}, jobs_{jobs}, progress_{progress}, order_(jobs.size()) {
     std::iota(order_.begin(), order_.end(), std::size_t{0});
     std::ranges::stable_sort(order_, std::ranges::greater{},
@@ -129,7 +129,7 @@ class Crew {
 }  // namespace
 
 void hash_files(const StoreDir& store, std::vector<HashJob>& jobs, Progress& progress) {
-  Crew{store, jobs, progress}.run();
+  HashCrew{store, jobs, progress}.run();
 }
 
 }  // namespace ollamafs

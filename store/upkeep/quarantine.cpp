@@ -12,7 +12,7 @@
 namespace ollamafs {
 namespace {
 
-std::error_code current_error() noexcept {
+std::error_code quarantine_error() noexcept {
   return {errno, std::generic_category()};
 }
 
@@ -36,7 +36,7 @@ class QuarantineFolder {
     std::string free_name = name;
     for (int number = 2; !move(name, free_name); ++number) {
       if (errno != EEXIST || number > 1000) {
-        blob.error = current_error();
+        blob.error = quarantine_error();
         return;
       }
       free_name = name + "-" + std::to_string(number);
@@ -46,7 +46,7 @@ class QuarantineFolder {
 
  private:
   [[noreturn]] static void fail(const StoreDir& store) {
-    throw std::system_error{current_error(), (store.path() / kQuarantine).string()};
+    throw std::system_error{quarantine_error(), (store.path() / kQuarantine).string()};
   }
 
   void make(const StoreDir& store, int parent) {

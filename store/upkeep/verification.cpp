@@ -41,9 +41,10 @@ bool is_about_manifests(ProblemKind kind) noexcept {
   }
 }
 
-class Verifier {
+class StoreVerifier {
  public:
-  Verifier(const StoreDir& store, const Catalog& catalog, const std::vector<std::size_t>& models)
+  StoreVerifier(const StoreDir& store, const Catalog& catalog,
+                const std::vector<std::size_t>& models)
       : store_{store}, catalog_{catalog}, is_of_all_{models.empty()} {
     for (const std::size_t i : models) models_.push_back(&catalog.models()[i]);
     if (is_of_all_) {
@@ -220,7 +221,7 @@ std::string_view to_string(FindingKind kind) noexcept {
 
 Verification verify_store(const StoreDir& store, const Catalog& catalog,
                           const std::vector<std::size_t>& models, Progress& progress) {
-  return Verifier{store, catalog, models}.run(progress);
+  return StoreVerifier{store, catalog, models}.run(progress);
 }
 
 }  // namespace ollamafs
