@@ -6,7 +6,7 @@ import shutil
 import sys
 
 from . import copy_rows, export_rows, fio_rows, mount_rows, package_rows, peer_rows, read_rows, supervise, table
-from . import walk_rows
+from . import upkeep_rows, walk_rows
 from .fixtures import GIB, Fixtures
 from .machine import describe, is_root, missing, open_fuse_to_everybody, why_never_cold
 from .options import parse
@@ -22,6 +22,7 @@ GROUPS = {
     "Peers": peer_rows.rows,
     "Walking": walk_rows.rows,
     "Mounting and memory": mount_rows.rows,
+    "Looking after a store": upkeep_rows.rows,
 }
 
 RESULT = "result.json"  # in the work directory, for who supervises
@@ -95,7 +96,7 @@ def main(arguments):
         for row in (row for rows in groups.values() for row in rows):
             print(row.title + (f": {row.aim}" if row.aim else ""))
         return 0
-    needed = 5 * options.size + 3 * GIB
+    needed = 6 * options.size + 3 * GIB
     if shutil.disk_usage(options.dir).free < needed:
         sys.exit(f"bench: {options.dir} has less than {needed / GIB:.0f} GiB free; see --dir and --size")
     supervise.build()

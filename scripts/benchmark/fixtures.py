@@ -47,6 +47,12 @@ class Fixtures:
         return models.Model(self.afresh("true"), "true", self.settings.size, true=True)
 
     @functools.cached_property
+    def split(self):
+        """A model of four equal blobs that have the digests that their names say."""
+        self.say(f"making a model of {self.settings.size / MIB:.0f} MiB in four blobs")
+        return models.Split(self.afresh("split"), self.settings.size, 4)
+
+    @functools.cached_property
     def small(self):
         return models.Model(self.afresh("small"), "small", self.settings.small)
 

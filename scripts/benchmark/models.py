@@ -44,11 +44,7 @@ class Model:
 
     def _rename(self, layer):
         """Gives the blob the name that its bytes ask for."""
-        digest = hashlib.sha256()
-        with self._path(layer).open("rb") as file:
-            while piece := file.read(MIB):
-                digest.update(piece)
-        named = layer | {"digest": "sha256:" + digest.hexdigest()}
+        named = layer | {"digest": "sha256:" + _digest_of(self._path(layer))}
         self._path(layer).rename(self._path(named))
         return named
 
@@ -70,6 +66,33 @@ class Model:
             link = directory / path.relative_to(self.store)
             link.parent.mkdir(parents=True, exist_ok=True)
             os.link(path, link)
+
+
+class Split:
+    """A store that holds one model of so many bytes in so many blobs; each has its right name."""
+
+    def __init__(self, store, size, count):
+        self.store, self.size = pathlib.Path(store), size // count * count
+        folder = self.store / "blobs"
+        folder.mkdir(parents=True)
+        layers = []
+        for number in range(count):
+            _write_noise(folder / str(number), size // count)
+            digest = _digest_of(folder / str(number))
+            (folder / str(number)).rename(folder / f"sha256-{digest}")
+            layers.append({"mediaType": WEIGHTS, "digest": f"sha256:{digest}", "size": size // count})
+        self.blobs = [folder / layer["digest"].replace(":", "-") for layer in layers]
+        manifest = self.store / "manifests/registry.ollama.ai/library/bench/split"
+        manifest.parent.mkdir(parents=True)
+        manifest.write_text(json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "layers": layers}))
+
+
+def _digest_of(path):
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(MIB):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _write_noise(path, size):

@@ -26,6 +26,18 @@ namespace ollamafs {
 // Takes models from archives or folders into a store, and prints them.
 [[nodiscard]] std::unique_ptr<Command> make_import();
 
+// Prints what a model is, as `ollama show` does, from the store alone.
+[[nodiscard]] std::unique_ptr<Command> make_show();
+
+// Says how much room models take, and what deleting them would give back.
+[[nodiscard]] std::unique_ptr<Command> make_du();
+
+// Computes the SHA-256 of every blob, and says what is wrong.
+[[nodiscard]] std::unique_ptr<Command> make_verify();
+
+// Lists blobs that no manifest names, and deletes them.
+[[nodiscard]] std::unique_ptr<Command> make_prune();
+
 // All commands, in the order in which the help names them.
 [[nodiscard]] std::vector<std::unique_ptr<Command>> all_commands();
 

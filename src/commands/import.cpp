@@ -17,6 +17,8 @@
 #include "src/commands/commands.h"
 #include "src/commands/common_options.h"
 #include "src/say/exit_status.h"
+#include "src/say/interrupt.h"
+#include "src/say/progress.h"
 #include "src/store/import_store.h"
 #include "store/base/progress.h"
 #include "store/base/text.h"
@@ -163,10 +165,11 @@ class Import final : public Command {
   }
 
   [[nodiscard]] ImportResult import(const fs::path& store) const try {
-    Progress& progress = Progress::none();
+    const InterruptGuard guard;
+    const auto progress = make_progress(quiet_ || json_);
     // As root, a link in somebody's folder must not make us read whatever it leads to.
     const OutsideLinks links = ::geteuid() == 0 ? OutsideLinks::refuse : OutsideLinks::follow;
-    return import_models(open_sources(sources_, links, progress), store, options_, progress);
+    return import_models(open_sources(sources_, links, *progress), store, options_, *progress);
   } catch (const ImportError& error) {
     throw CommandError{error.what(), status_of(error.kind())};
   } catch (const Interrupted&) {

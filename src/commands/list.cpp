@@ -22,6 +22,7 @@
 #include "store/catalog/catalog.h"
 #include "store/catalog/model_config.h"
 #include "store/catalog/nested_store.h"
+#include "store/upkeep/blob_folder.h"
 
 namespace ollamafs {
 namespace {
@@ -86,10 +87,30 @@ void print_faults(const Catalog& catalog) {
   }
 }
 
+// Entries of blobs/ that Ollama does not find or does not know.
+std::vector<Problem> strays_in_blobs(const StoreDir& store) try {
+  std::vector<Problem> strays;
+  for (const BlobEntry& entry : list_blob_folder(store)) {
+    std::string text;
+    if (entry.kind == BlobEntryKind::foreign || entry.kind == BlobEntryKind::folder) {
+      text = "is no blob: its name is not that of a digest";
+    } else if (entry.kind == BlobEntryKind::blob && entry.path() != entry.digest->blob_path() &&
+               entry.path() != entry.digest->old_blob_path()) {
+      text = "has a wrong name for a blob: Ollama looks for " + entry.digest->blob_name();
+    }
+    if (!text.empty()) strays.push_back({ProblemKind::bad_name, entry.digest, entry.path(), text});
+  }
+  return strays;
+} catch (
+    const std::system_error&) {  // models can be had where blobs/ may be entered and not listed
+  return {};
+}
+
 // What is found in the store beside its models.
 std::vector<Problem> problems_of(const StoreDir& store, const Catalog& catalog) {
   std::vector<Problem> problems{catalog.problems().begin(), catalog.problems().end()};
   std::ranges::move(nested_stores(store), std::back_inserter(problems));
+  std::ranges::move(strays_in_blobs(store), std::back_inserter(problems));
   std::ranges::stable_sort(problems, {}, &Problem::path);
   return problems;
 }

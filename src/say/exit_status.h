@@ -1,6 +1,7 @@
 #pragma once
 
-// Room src/say: How the program speaks to a person or a script: exit statuses, sizes, times.
+// Room src/say: How the program speaks to a person or a script: exit statuses, sizes, times,
+// progress; and how it is interrupted.
 
 #include <stdexcept>
 #include <string>

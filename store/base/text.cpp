@@ -6,13 +6,6 @@
 #include <iterator>
 
 namespace ollamafs {
-namespace {
-
-struct CodePoint {
-  std::uint32_t value = 0;
-  std::size_t bytes = 0;  // 0: the text does not begin with well-formed UTF-8
-};
-
 CodePoint first_code_point(std::string_view text) noexcept {
   const auto byte = [text](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
   const std::uint8_t lead = byte(0);
@@ -29,13 +22,6 @@ CodePoint first_code_point(std::string_view text) noexcept {
   if (value < smallest[bytes] || value > 0x10FFFF || surrogate) return {};
   return {value, bytes};
 }
-
-// C0, DEL and C1: the last is what some terminals take for the beginning of an escape sequence.
-constexpr bool is_control(std::uint32_t code_point) noexcept {
-  return code_point < 0x20 || (code_point >= 0x7F && code_point < 0xA0);
-}
-
-}  // namespace
 
 bool is_valid_utf8(std::string_view text) noexcept {
   while (!text.empty()) {

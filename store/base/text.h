@@ -1,11 +1,27 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
 namespace ollamafs {
 
 // Text that comes from a store may hold any byte: manifests and file names are other people's.
+
+// The first character of a text.
+struct CodePoint {
+  std::uint32_t value = 0;
+  std::size_t bytes = 0;  // 0: the text does not begin with well-formed UTF-8
+};
+
+// Of a text that is not empty.
+[[nodiscard]] CodePoint first_code_point(std::string_view text) noexcept;
+
+// C0, DEL and C1: the last is what some terminals take for the beginning of an escape sequence.
+[[nodiscard]] constexpr bool is_control(std::uint32_t code_point) noexcept {
+  return code_point < 0x20 || (code_point >= 0x7F && code_point < 0xA0);
+}
 
 // True if all of `text` is well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates).
 [[nodiscard]] bool is_valid_utf8(std::string_view text) noexcept;

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <string>
+#include <string_view>
 #include <system_error>
 
 #include "store/base/file_identity.h"
@@ -13,6 +14,10 @@
 #include "store/model/digest.h"
 
 namespace ollamafs {
+
+// Temporary files of imports have names in blobs/ that begin so. They are no names of blobs, so
+// that Ollama's clean-up deletes one that was left behind after an hour (docs/store-format.md §6).
+inline constexpr std::string_view kTemporaryPrefix = "ollamafs-import-";
 
 // A blob that at least one model names, as it was found on disk.
 struct Blob {

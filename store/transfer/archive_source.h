@@ -1,5 +1,8 @@
 #pragma once
 
+// Room store/transfer: Models on their way: written to a file or a pipe, and taken into a
+// store.
+
 #include <memory>
 #include <string_view>
 

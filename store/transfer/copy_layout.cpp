@@ -15,7 +15,7 @@
 namespace ollamafs {
 namespace {
 
-constexpr std::uint64_t kPiece = 1 << 20;        // at a time, straight from file to file
+constexpr std::uint64_t kCopyPiece = 1 << 20;    // at a time, straight from file to file
 constexpr std::uint64_t kBuffered = 256u << 10;  // at a time, where it goes through a buffer
 
 void refuse_if(const std::optional<OpenLayout::Failure>& failure) {
@@ -59,8 +59,8 @@ class Copier {
   std::uint64_t send(const OpenBlob& blob, const Segment& segment, std::uint64_t at) {
     const std::uint64_t from = at;
     while (blob.descriptor() >= 0 && at < segment.size) {
-      const std::uint64_t sent =
-          sink_.send(blob.descriptor(), segment.source + at, std::min(kPiece, segment.size - at));
+      const std::uint64_t sent = sink_.send(blob.descriptor(), segment.source + at,
+                                            std::min(kCopyPiece, segment.size - at));
       if (sent == 0) break;
       at += sent;
       progress_.add(sent);
@@ -105,7 +105,7 @@ void copy_layout(const OpenLayout& file, std::uint64_t from, ByteSink& sink, Pro
 }
 
 std::uint64_t common_beginning(const OpenLayout& file, int fd, Progress& progress) {
-  std::vector<char> there(kPiece), wanted(kPiece);
+  std::vector<char> there(kCopyPiece), wanted(kCopyPiece);
   const std::uint64_t size = file.layout().size();
   std::uint64_t common = 0;
   while (common < size) {
@@ -115,7 +115,7 @@ std::uint64_t common_beginning(const OpenLayout& file, int fd, Progress& progres
     if (std::memcmp(there.data(), wanted.data(), compared) != 0) break;
     common += compared;
     progress.add(compared);
-    if (compared < kPiece) break;
+    if (compared < kCopyPiece) break;
   }
   return common;
 }

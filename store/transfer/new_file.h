@@ -8,6 +8,7 @@
 
 #include "store/base/unique_fd.h"
 #include "store/base/write_calls.h"
+#include "store/blobs/blob.h"
 
 namespace ollamafs {
 
@@ -19,10 +20,6 @@ struct Ownership {
   mode_t directory = 0755;
   [[nodiscard]] mode_t file() const noexcept { return directory & 0666; }
 };
-
-// Temporary files of imports have names in blobs/ that begin so. They are no names of blobs, so
-// that Ollama's clean-up deletes one that was left behind after an hour (docs/store-format.md §6).
-inline constexpr std::string_view kTemporaryPrefix = "ollamafs-import-";
 
 // A file that is being written and gets its name when it is complete. Until then it has none
 // (O_TMPFILE), or where the file system cannot do that, a temporary one. Locked by flock(2) as long

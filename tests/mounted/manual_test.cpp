@@ -77,7 +77,9 @@ TEST_P(Commands, HaveTheSameOptionsInTheHelpAndInTheManualPage) {
   EXPECT_FALSE(help.empty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Each, Commands, testing::Values("mount", "umount", "list", "export"),
+INSTANTIATE_TEST_SUITE_P(Each, Commands,
+                         testing::Values("mount", "umount", "list", "show", "export", "import",
+                                         "verify", "du", "prune"),
                          [](const auto& command) { return command.param; });
 
 TEST(ManualPage, HasEveryCommandOfTheHelp) {

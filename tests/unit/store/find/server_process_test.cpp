@@ -84,10 +84,11 @@ TEST_F(Servers, InAContainerTheirPathsMeanNothing) {
   EXPECT_EQ(found(), "/root/.ollama/models");
   EXPECT_EQ(find().notes.size(), 1u);
   fs::remove_all(on_disk("root"));
-  EXPECT_TRUE(contains(error(),
-                       "\na server runs in a container (pid 7): its store is, as root and while that "
-                       "runs, --store "
-                       "/proc/7/root/x/.ollama/models\n"));
+  EXPECT_TRUE(
+      contains(error(),
+               "\na server runs in a container (pid 7): its store is, as root and while that "
+               "runs, --store "
+               "/proc/7/root/x/.ollama/models\n"));
 }
 
 TEST_F(Servers, MayVanishMeanwhile) {

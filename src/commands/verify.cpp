@@ -1,0 +1,167 @@
+#include <fmt/format.h>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "src/commands/commands.h"
+#include "src/commands/common_options.h"
+#include "src/say/exit_status.h"
+#include "src/say/human.h"
+#include "src/say/interrupt.h"
+#include "src/say/progress.h"
+#include "src/store/named_models.h"
+#include "src/store/store_arguments.h"
+#include "store/base/progress.h"
+#include "store/base/text.h"
+#include "store/catalog/catalog.h"
+#include "store/upkeep/quarantine.h"
+#include "store/upkeep/verification.h"
+
+namespace ollamafs {
+namespace {
+
+std::string comma_separated(const std::vector<std::string>& names) {
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+// ---- for people ----
+
+void print_findings(const Verification& verification) {
+  for (const Finding& finding : verification.findings) {
+    const std::string models =
+        finding.models.empty() ? "" : fmt::format(" (of {})", comma_separated(finding.models));
+    fmt::print("{} {}{}\n", printable(finding.path), finding.text, models);
+  }
+}
+
+void print_moved(const std::vector<Quarantined>& moved) {
+  for (const Quarantined& blob : moved) {
+    if (blob.error) {
+      fmt::print("{} cannot be moved aside: {}\n", printable(blob.from), blob.error.message());
+    } else {
+      fmt::print("{} is now {}\n", printable(blob.from), printable(blob.to.string()));
+    }
+  }
+}
+
+void print_end(const Verification& verification, const std::vector<Quarantined>& moved) {
+  fmt::print("{} in {} blobs: ", human_size(static_cast<std::int64_t>(verification.bytes)),
+             verification.blobs);
+  const std::size_t faults = verification.findings.size();
+  if (faults == 0) {
+    fmt::print("all right\n");
+  } else {
+    fmt::print("{} {}\n", faults, faults == 1 ? "fault" : "faults");
+  }
+  if (std::ranges::any_of(moved, [](const Quarantined& blob) { return !blob.error; })) {
+    fmt::print("`ollama pull` of these models fetches them again; to undo it, move them back\n");
+  } else if (std::ranges::any_of(verification.findings, &Finding::is_bad_blob) && moved.empty()) {
+    fmt::print("--quarantine moves bad blobs aside, so that `ollama pull` fetches them again\n");
+  }
+}
+
+// ---- for machines ----
+
+using Json = nlohmann::ordered_json;
+
+Json json_of(const StoreDir& store, const Verification& verification,
+             const std::vector<Quarantined>& moved) {
+  Json findings = Json::array();
+  for (const Finding& finding : verification.findings) {
+    Json json = {{"kind", to_string(finding.kind)},
+                 {"path", finding.path},
+                 {"reason", finding.text},
+                 {"models", finding.models}};
+    if (finding.digest) json["digest"] = finding.digest->to_string();
+    const auto it = std::ranges::find(moved, finding.path, &Quarantined::from);
+    if (it != moved.end() && !it->error) json["moved_to"] = it->to.string();
+    findings.push_back(std::move(json));
+  }
+  return {{"store", store.path().string()},
+          {"blobs", verification.blobs},
+          {"bytes", verification.bytes},
+          {"faults", std::move(findings)}};
+}
+
+// ---- the command ----
+
+class VerifyCommand final : public Command {
+ public:
+  VerifyCommand() : Command{"verify", "Compute the SHA-256 of every blob"} {}
+
+  void add_options(CLI::App& app) override {
+    app.add_option("MODEL", names_, "Verify these alone")->type_name("");
+    add_store_arguments(app, arguments_);
+    app.add_flag("--quarantine", quarantine_, "Move bad blobs aside, into blobs-quarantine");
+    app.add_flag("-q,--quiet", quiet_, "Say what is wrong, and nothing else");
+    add_json(app, json_);
+  }
+
+  ExitStatus run() override {
+    const ChosenStore store = open_store(arguments_, {"verify"});
+    const auto catalog = Catalog::read(store.dir);
+    const Verification verification = verify(store.dir, *catalog);
+    const std::vector<Quarantined> moved = move_aside(store.dir, verification);
+    if (json_) {
+      fmt::print("{}\n", json_of(store.dir, verification, moved)
+                             .dump(2, ' ', true, Json::error_handler_t::replace));
+    } else {
+      print_findings(verification);
+      print_moved(moved);
+      if (!quiet_) print_end(verification, moved);
+    }
+    if (std::fflush(stdout) != 0) throw CommandError{"the output could not be written"};
+    return verification.findings.empty() ? ExitStatus::ok : ExitStatus::broken;
+  }
+
+ private:
+  [[nodiscard]] Verification verify(const StoreDir& store, const Catalog& catalog) const try {
+    const InterruptGuard guard;
+    const auto progress = make_progress(quiet_ || json_);
+    return verify_store(store, catalog, indexes(catalog), *progress);
+  } catch (const Interrupted&) {
+    throw CommandError{"interrupted; nothing was changed, and what was verified is not known",
+                       ExitStatus::interrupted};
+  }
+
+  [[nodiscard]] std::vector<std::size_t> indexes(const Catalog& catalog) const {
+    std::vector<std::size_t> indexes;
+    for (const Model* const model : named_models(catalog, names_)) {
+      indexes.push_back(static_cast<std::size_t>(model - catalog.models().data()));
+    }
+    return indexes;
+  }
+
+  [[nodiscard]] std::vector<Quarantined> move_aside(const StoreDir& store,
+                                                    const Verification& verification) const try {
+    std::vector<std::string> paths;
+    for (const Finding& finding : verification.findings) {
+      if (finding.is_bad_blob()) paths.push_back(finding.path);
+    }
+    return quarantine_ ? quarantine(store, paths) : std::vector<Quarantined>{};
+  } catch (const std::system_error& error) {
+    print_findings(verification);
+    throw CommandError{fmt::format("bad blobs cannot be moved aside: {}", printable(error.what()))};
+  }
+
+  StoreArguments arguments_;
+  std::vector<std::string> names_;
+  bool quarantine_ = false;
+  bool quiet_ = false;
+  bool json_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_verify() {
+  return std::make_unique<VerifyCommand>();
+}
+
+}  // namespace ollamafs
