@@ -73,6 +73,7 @@ std::vector<std::string> users_of_mount(const fs::path& path) {
       users.emplace(std::stol(pid), fmt::format("{} (pid {})", name_of(it->path()), pid));
   }
   std::vector<std::string> names;
+  names.reserve(users.size());
   for (auto& [pid, name] : users) names.push_back(std::move(name));
   return names;
 }

@@ -20,6 +20,7 @@ std::string joined(const std::vector<std::string>& names) {
 
 std::string shown(const std::vector<const Model*>& models) {
   std::vector<std::string> names;
+  names.reserve(models.size());
   for (const Model* model : models) names.push_back(model->shown);
   return joined(names);
 }

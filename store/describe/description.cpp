@@ -175,6 +175,7 @@ std::vector<std::string> pieces(std::string_view text, std::string_view separato
 // Ollama cuts each line at its blanks, also within quotes.
 std::string parameters_section(const std::vector<Parameter>& parameters) {
   std::vector<TextRow> rows;
+  rows.reserve(parameters.size());
   for (const Parameter& parameter : parameters) {
     rows.push_back(pieces(parameter.name + " " + parameter.shown, " \t"));
   }
@@ -208,6 +209,7 @@ std::string description_text(const Description& description) {
   std::string text = model_section(description);
   if (!parts.config.capabilities.empty()) {
     std::vector<TextRow> rows;
+    rows.reserve(parts.config.capabilities.size());
     for (const std::string& name : parts.config.capabilities) rows.push_back({name});
     text += text_section("Capabilities", rows, kWide);
   }

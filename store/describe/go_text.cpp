@@ -52,7 +52,7 @@ std::string escaped(const CodePoint& c, std::string_view bytes) {
 std::string go_number(double value) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value < 0 ? "-Inf" : "+Inf";
-  const std::string scientific = digits_of(value, std::chars_format::scientific);
+  std::string scientific = digits_of(value, std::chars_format::scientific);
   const int exponent = std::stoi(scientific.substr(scientific.find('e') + 1));
   if (exponent < -4 || exponent >= 6) return scientific;
   return digits_of(value, std::chars_format::fixed);

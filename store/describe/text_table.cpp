@@ -112,6 +112,7 @@ Cell laid_out(const std::string& raw, std::size_t most) {
   if (cell.width <= most) return cell;
   const std::vector<std::string_view> words = words_of(text);
   std::vector<std::size_t> widths;
+  widths.reserve(words.size());
   for (const std::string_view word : words) widths.push_back(display_width(word));
   const std::size_t limit = std::max(most, *std::ranges::max_element(widths));
   const std::vector<std::size_t> breaks = even_breaks(widths, limit);

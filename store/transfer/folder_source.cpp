@@ -54,8 +54,10 @@ class FolderWalk {
       fail_to_read(shown_, path, {errno, std::generic_category()});
     }
     if (!seen_.insert({st.st_dev, st.st_ino}).second) return;  // links that go round in a circle
+    const std::string above = path.empty() ? "" : path + "/";
     for (const std::string& name : names_in(path, std::move(opened.fd))) {
-      look_at(path.empty() ? name : path + "/" + name, depth);
+      std::string entry = above;
+      look_at(entry.append(name), depth);
     }
   }
 

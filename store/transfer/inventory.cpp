@@ -148,6 +148,7 @@ std::vector<SourceModel> Inventory::models(
     const std::function<std::string(const Digest&)>& elsewhere) const {
   const Resolver resolver{*this, is_complete, elsewhere};
   std::vector<SourceModel> models;
+  models.reserve(tags_.size() + nameless_.size());
   for (const auto& [name, tags] : tags_) models.push_back(resolver.model(tags));
   for (const Tag& tag : nameless_) models.push_back(resolver.model(tag, tag.bytes));
   return models;

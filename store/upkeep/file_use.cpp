@@ -38,8 +38,10 @@ OpenFileList OpenFileList::read() {
     for (const char* const kind : {"/fd", "/map_files"}) {
       const std::string folder = "/proc/" + process + kind;
       for_each_entry(folder, [&](const std::string& name) {
+        std::string link = folder;
+        link.append("/").append(name);
         struct stat st {};
-        if (::stat((folder + "/" + name).c_str(), &st) == 0 && S_ISREG(st.st_mode)) {
+        if (::stat(link.c_str(), &st) == 0 && S_ISREG(st.st_mode)) {
           list.files_.emplace(st.st_dev, st.st_ino);
         }
       });

@@ -51,7 +51,9 @@ says() {
   grep -q -e "$1" "$work/err" || fail "it does not say \"$1\": $(cat "$work/err")"
 }
 
+# shellcheck disable=SC2317  # called by run
 import() { "$work/ollamafs" import "$@"; }
+# shellcheck disable=SC2317
 as_user() { setpriv --reuid "$user" --regid "$user" --clear-groups env HOME="$work/home" "$@"; }
 
 # Every model of a store, by name and ID; fails if one is broken.
@@ -144,7 +146,7 @@ run 0 import "$work/models.tar" --store "$work/printed"
   >"$work/listed"
 sort "$work/out" | cmp - "$work/listed" || fail "it prints something else than list"
 run 0 import "$work/models.tar" --store "$work/printed" --quiet
-[ ! -s "$work/out" ] && [ ! -s "$work/err" ] || fail "--quiet prints something"
+if [ -s "$work/out" ] || [ -s "$work/err" ]; then fail "--quiet prints something"; fi
 run 0 import "$work/models.tar" --store "$work/printed" --json
 grep -q '"state": "there"' "$work/out" || fail "--json does not say what was there"
 run 5 import "$work/nothing.tar" --store "$work/printed"
