@@ -5,8 +5,8 @@ import os
 import shutil
 import sys
 
-from . import copy_rows, export_rows, fio_rows, mount_rows, package_rows, peer_rows, read_rows, supervise, table
-from . import upkeep_rows, walk_rows
+from . import copy_rows, export_rows, fio_rows, import_rows, mount_rows, package_rows, peer_rows, read_rows
+from . import supervise, table, upkeep_rows, walk_rows
 from .fixtures import GIB, Fixtures
 from .machine import describe, is_root, missing, open_fuse_to_everybody, why_never_cold
 from .options import parse
@@ -19,6 +19,7 @@ GROUPS = {
     "Copying to disk": copy_rows.rows,
     "Packaging": package_rows.rows,
     "Exporting": export_rows.rows,
+    "Importing": import_rows.rows,
     "Peers": peer_rows.rows,
     "Walking": walk_rows.rows,
     "Mounting and memory": mount_rows.rows,

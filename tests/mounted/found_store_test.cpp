@@ -91,6 +91,27 @@ TEST_F(FoundStore, IsTheRunningServers) {
   EXPECT_THAT(result.err, HasSubstr("(not taken: " + other.string() + ")"));
 }
 
+// It sees other mounts than we do. Another store is taken, and this one can be named as it is said.
+TEST_F(FoundStore, OfAServerInAContainerIsMentionedWithTheWayToIt) {
+  (void)write_store(home_ / ".ollama/models", "mine");
+  (void)write_store(dir_ / "volume", "boxed");
+  write_file(dir_ / "serve", "sleep 1000\n");
+  fs::create_symlink("/bin/sh", dir_ / "ollama");
+  fs::create_directory(dir_ / "box");
+  const std::string at = dir_.path().string();
+  const std::string setup =
+      "unshare -m sh -c 'mount -t tmpfs none " + at + "/box; cp -r " + at + "/volume " + at +
+      "/box/models; cd " + at + "; OLLAMA_MODELS=" + at +
+      "/box/models exec ./ollama serve >/dev/null 2>&1' &\n"
+      "until tr '\\0' ' ' </proc/$!/cmdline | grep -q '^./ollama serve'; do sleep 0.01; done";
+  const Result result = run_there(setup, {"sh", "-ec",
+                                          "\"$0\" list 2>\"$1\"; cat \"$1\" >&2; \"$0\" list "
+                                          "--store $(sed -n 's/.* --store //p' \"$1\")",
+                                          binary(), (dir_ / "said").string()});
+  EXPECT_THAT(result.out, AllOf(HasSubstr("mine:latest"), HasSubstr("boxed:latest"))) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("a server runs in a container (pid "));
+}
+
 TEST_F(FoundStore, IsTheServicesThatIsNotRunning) {
   const fs::path store = write_store(dir_ / "disk", "service");
   const Result result = show("printf '[Service]\\nEnvironment=\"OLLAMA_MODELS=" + store.string() +
