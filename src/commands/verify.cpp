@@ -6,8 +6,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
+#include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "src/commands/commands.h"
@@ -31,7 +34,27 @@ std::string comma_separated(const std::vector<std::string>& names) {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
+// The models that were verified, and whether nothing of them is wrong.
+std::vector<std::pair<const Model*, bool>> verdicts(const std::vector<const Model*>& models,
+                                                    const Verification& verification) {
+  std::set<std::string_view> concerned;
+  for (const Finding& finding : verification.findings)
+    concerned.insert(finding.models.begin(), finding.models.end());
+  std::vector<std::pair<const Model*, bool>> verdicts;
+  verdicts.reserve(models.size());
+  for (const Model* const model : models)
+    verdicts.emplace_back(model, !concerned.contains(model->shown));
+  return verdicts;
+}
+
 // ---- for people ----
+
+void print_models(const std::vector<const Model*>& models, const Verification& verification) {
+  for (const auto& [model, right] : verdicts(models, verification)) {
+    fmt::print("{} {} {}\n", model->shown, model->manifest->digest.id(),
+               right ? "whole" : "broken");
+  }
+}
 
 void print_findings(const Verification& verification) {
   for (const Finding& finding : verification.findings) {
@@ -71,8 +94,14 @@ void print_end(const Verification& verification, const std::vector<Quarantined>&
 
 using Json = nlohmann::ordered_json;
 
-Json json_of(const StoreDir& store, const Verification& verification,
-             const std::vector<Quarantined>& moved) {
+Json json_of(const StoreDir& store, const std::vector<const Model*>& models,
+             const Verification& verification, const std::vector<Quarantined>& moved) {
+  Json verified = Json::array();
+  for (const auto& [model, right] : verdicts(models, verification)) {
+    verified.push_back({{"name", model->shown},
+                        {"id", model->manifest->digest.id()},
+                        {"state", right ? "whole" : "broken"}});
+  }
   Json findings = Json::array();
   for (const Finding& finding : verification.findings) {
     Json json = {{"kind", to_string(finding.kind)},
@@ -87,6 +116,7 @@ Json json_of(const StoreDir& store, const Verification& verification,
   return {{"store", store.path().string()},
           {"blobs", verification.blobs},
           {"bytes", verification.bytes},
+          {"models", std::move(verified)},
           {"faults", std::move(findings)}};
 }
 
@@ -110,9 +140,10 @@ class VerifyCommand final : public Command {
     const Verification verification = verify(store.dir, *catalog);
     const std::vector<Quarantined> moved = move_aside(store.dir, verification);
     if (json_) {
-      fmt::print("{}\n", json_of(store.dir, verification, moved)
+      fmt::print("{}\n", json_of(store.dir, models_of(*catalog), verification, moved)
                              .dump(2, ' ', true, Json::error_handler_t::replace));
     } else {
+      if (!quiet_) print_models(models_of(*catalog), verification);
       print_findings(verification);
       print_moved(moved);
       if (!quiet_) print_end(verification, moved);
@@ -129,6 +160,14 @@ class VerifyCommand final : public Command {
   } catch (const Interrupted&) {
     throw CommandError{"interrupted; nothing was changed, and what was verified is not known",
                        ExitStatus::interrupted};
+  }
+
+  // Those that were named, or all.
+  [[nodiscard]] std::vector<const Model*> models_of(const Catalog& catalog) const {
+    if (!names_.empty()) return named_models(catalog, names_);
+    std::vector<const Model*> all;
+    for (const Model& model : catalog.models()) all.push_back(&model);
+    return all;
   }
 
   [[nodiscard]] std::vector<std::size_t> indexes(const Catalog& catalog) const {
