@@ -33,8 +33,14 @@ std::size_t checked(std::size_t code) {
   return code;
 }
 
+void put_little_endian(std::string& out, std::uint32_t value) {
+  for (int shift = 0; shift < 32; shift += 8) out += static_cast<char>(value >> shift & 0xFF);
+}
+
+}  // namespace
+
 // Compresses frames, one at a time.
-class Compressor {
+class SeekableZstd::Compressor {
  public:
   Compressor() {
     if (!context_) throw std::bad_alloc{};
@@ -70,12 +76,6 @@ class Compressor {
 
   std::unique_ptr<ZSTD_CCtx, Free> context_{ZSTD_createCCtx()};
 };
-
-void put(std::string& out, std::uint32_t value) {
-  for (int shift = 0; shift < 32; shift += 8) out += static_cast<char>(value >> shift & 0xFF);
-}
-
-}  // namespace
 
 // A ring of frames: one is being filled, those before it are compressed or wait to be written, in
 // this order.
@@ -192,15 +192,15 @@ class SeekableZstd::Frames {
 
   [[nodiscard]] std::string table() const {
     std::string out;
-    put(out, kSkippableMagic);
-    put(out, static_cast<std::uint32_t>(sizes_.size() * 8 + 9));
+    put_little_endian(out, kSkippableMagic);
+    put_little_endian(out, static_cast<std::uint32_t>(sizes_.size() * 8 + 9));
     for (const Sizes& frame : sizes_) {
-      put(out, frame.compressed);
-      put(out, frame.content);
+      put_little_endian(out, frame.compressed);
+      put_little_endian(out, frame.content);
     }
-    put(out, static_cast<std::uint32_t>(sizes_.size()));
+    put_little_endian(out, static_cast<std::uint32_t>(sizes_.size()));
     out += '\0';  // no checksums in the table: each frame has its own
-    put(out, kSeekableMagic);
+    put_little_endian(out, kSeekableMagic);
     return out;
   }
 

@@ -30,6 +30,7 @@ class SeekableZstd final : public ByteSink {
   void finish();
 
  private:
+  class Compressor;
   class Frames;
 
   std::unique_ptr<Frames> frames_;

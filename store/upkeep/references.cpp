@@ -75,10 +75,10 @@ class Closure {
     }
   }
 
-  void add_inline(const std::string& json, const std::string& path) try {
-    const AnyManifest manifest = parse_manifest(json);
+  void add_inline(const std::string& bytes, const std::string& path) try {
+    const AnyManifest manifest = parse_manifest(bytes);
     if (const auto* plain = std::get_if<Manifest>(&manifest)) {
-      return add(*StoredManifest::from(json, *plain));
+      return add(*StoredManifest::from(bytes, *plain));
     }
     add(StoredList{{}, std::get<ManifestList>(manifest)}, path);
   } catch (const ManifestError& error) {

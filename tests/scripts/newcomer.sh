@@ -13,6 +13,7 @@ top=$(cd "$(dirname "$0")/../.." && pwd)
 
 [ -n "${OLLAMAFS_IN_DISTRO-}" ] || { echo "only in scripts/in-distro: it adds users" >&2; exit 1; }
 export DEBIAN_FRONTEND=noninteractive
+echo "127.0.0.1 localhost $(uname -n)" >/etc/hosts
 if ! command -v sudo >/dev/null; then
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends sudo >/dev/null

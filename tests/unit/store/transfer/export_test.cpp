@@ -181,7 +181,7 @@ TEST_F(Exporting, LeavesOutWhatTheTargetHas) {
 TEST_F(Exporting, RefusesABrokenModelAndNamesEachFault) {
   const ManifestSpec manifest = store_.text_model(3, 2000);
   store_.v1("bad:latest", manifest);
-  for (const std::size_t layer : {0, 1})
+  for (const std::size_t layer : {0u, 1u})
     fs::remove(store_.blob_path(Digest::parse(manifest.layers[layer].digest).value()));
   ManifestSpec worse;
   worse.layers = {{kModelType, "sha256:12", 5}};
@@ -190,7 +190,7 @@ TEST_F(Exporting, RefusesABrokenModelAndNamesEachFault) {
   EXPECT_EQ(kind, Kind::broken);
   EXPECT_THAT(message, HasSubstr("bad:latest is broken"));
   EXPECT_THAT(message, HasSubstr("worse:latest is broken"));
-  for (const std::size_t layer : {0, 1})
+  for (const std::size_t layer : {0u, 1u})
     EXPECT_THAT(message, HasSubstr(Digest::parse(manifest.layers[layer].digest)->hex()));
 }
 
