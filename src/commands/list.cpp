@@ -92,6 +92,7 @@ std::vector<Problem> strays_in_blobs(const StoreDir& store) try {
   std::vector<Problem> strays;
   for (const BlobEntry& entry : list_blob_folder(store)) {
     std::string text;
+    if (entry.name == "blobs") continue;  // a nested store
     if (entry.kind == BlobEntryKind::foreign || entry.kind == BlobEntryKind::folder) {
       text = "is no blob: its name is not that of a digest";
     } else if (entry.kind == BlobEntryKind::blob && entry.path() != entry.digest->blob_path() &&

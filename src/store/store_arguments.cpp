@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cstddef>
 #include <utility>
 
 #include "src/store/open_store.h"
@@ -12,9 +13,11 @@ namespace fs = std::filesystem;
 
 ChosenStore open_store(const StoreArguments& arguments, std::vector<std::string> command) {
   std::vector<fs::path> follow;
+  std::ptrdiff_t at = 1;  // behind the command's own name
   for (const fs::path& directory : arguments.follow) {
     follow.push_back(follow_directory("--follow ", directory));
-    command.insert(command.end(), {"--follow", directory.string()});
+    command.insert(command.begin() + at, {"--follow", directory.string()});
+    at += 2;
   }
   StoreChoice choice = choose_store(arguments.store, command);
   // As root, a link in somebody's store must not make us read whatever it leads to.

@@ -99,6 +99,24 @@ INSTANTIATE_TEST_SUITE_P(With, AnEmptyStore,
 // ---- models folders in a models folder ----
 
 // Made by `rsync models/NAME STORE/`, without the slash behind NAME, or by one `cp -r` too deep.
+TEST(StrayBlobs, AreToldOfByList) {
+  const TempDir dir;
+  const StoreBuilder store{dir / "store"};
+  store.v1("good:v1", store.text_model(1));
+  const std::string hex(64, 'a');
+  for (const std::string name :
+       {"notes.txt", hex.c_str(), ("sha256-" + std::string(64, 'A')).c_str()})
+    write_file(dir / "store/blobs" / name, "x");
+  write_file(dir / "store/blobs" / ("sha256-" + hex + "-partial"), "a download");
+  fs::create_directory(dir / "store/blobs/folder");
+  const auto problems = list_json(dir / "store")["problems"];
+  ASSERT_EQ(problems.size(), 4u) << problems;
+  const std::string text = list(dir / "store");
+  for (const std::string& name : {std::string{"notes.txt"}, hex, std::string{"folder"}})
+    EXPECT_THAT(text, HasSubstr("blobs/" + name + " is no blob: its name is not that of a digest"));
+  EXPECT_THAT(text, HasSubstr("has a wrong name for a blob: Ollama looks for sha256-" + hex));
+}
+
 TEST(NestedStore, IsToldOfByListAndMount) {
   const TempDir dir;
   const StoreBuilder store{dir / "store"};
