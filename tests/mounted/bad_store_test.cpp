@@ -104,8 +104,8 @@ TEST(StrayBlobs, AreToldOfByList) {
   const StoreBuilder store{dir / "store"};
   store.v1("good:v1", store.text_model(1));
   const std::string hex(64, 'a');
-  for (const std::string name :
-       {"notes.txt", hex.c_str(), ("sha256-" + std::string(64, 'A')).c_str()})
+  const std::string upper = "sha256-" + std::string(64, 'A');
+  for (const std::string& name : {std::string{"notes.txt"}, hex, upper})
     write_file(dir / "store/blobs" / name, "x");
   write_file(dir / "store/blobs" / ("sha256-" + hex + "-partial"), "a download");
   fs::create_directory(dir / "store/blobs/folder");
