@@ -98,7 +98,6 @@ INSTANTIATE_TEST_SUITE_P(With, AnEmptyStore,
 
 // ---- models folders in a models folder ----
 
-// Made by `rsync models/NAME STORE/`, without the slash behind NAME, or by one `cp -r` too deep.
 TEST(StrayBlobs, AreToldOfByList) {
   const TempDir dir;
   const StoreBuilder store{dir / "store"};
@@ -117,6 +116,7 @@ TEST(StrayBlobs, AreToldOfByList) {
   EXPECT_THAT(text, HasSubstr("has a wrong name for a blob: Ollama looks for sha256-" + hex));
 }
 
+// Made by `rsync models/NAME STORE/`, without the slash behind NAME, or by one `cp -r` too deep.
 TEST(NestedStore, IsToldOfByListAndMount) {
   const TempDir dir;
   const StoreBuilder store{dir / "store"};
