@@ -34,6 +34,8 @@ const char* text_of(KeptBecause reason) noexcept {
   return "";
 }
 
+constexpr const char* kSpared = "may be needed by now, or is open";
+
 std::string size_of(const BlobEntry& entry) {
   return human_size(static_cast<std::int64_t>(held_bytes(entry.st)));
 }
@@ -43,6 +45,7 @@ struct Outcome {
   std::vector<BlobEntry> deleted;
   std::vector<BlobEntry> spared;
   std::vector<Deletion> failed;
+  std::vector<Problem> doubts;  // that came up meanwhile: what was left then is in `spared`
 };
 
 std::uint64_t total(const std::vector<BlobEntry>& entries) {
@@ -82,7 +85,7 @@ void print_outcome(const Garbage& garbage, const Outcome& outcome) {
     fmt::print("deleted: {}\n", printable(entry.path()));
   }
   for (const BlobEntry& entry : outcome.spared) {
-    fmt::print("left: {} is needed by now, or open\n", printable(entry.path()));
+    fmt::print("left: {} {}\n", printable(entry.path()), kSpared);
   }
   print_untouched(garbage);
   print_sum("deleted:", outcome.deleted);
@@ -106,27 +109,38 @@ Json json_of(const StoreDir& store, const Garbage& garbage, const Outcome& outco
     left.push_back({{"path", kept.entry.path()}, {"reason", text_of(kept.reason)}});
   }
   for (const BlobEntry& entry : outcome.spared) {
-    left.push_back({{"path", entry.path()}, {"reason", "is needed by now, or open"}});
+    left.push_back({{"path", entry.path()}, {"reason", kSpared}});
+  }
+  Json failed = Json::array();
+  for (const Deletion& deletion : outcome.failed) {
+    failed.push_back({{"path", deletion.entry.path()}, {"reason", deletion.error.message()}});
+  }
+  Json doubts = Json::array();
+  for (const auto* problems : {&garbage.doubts, &outcome.doubts}) {
+    for (const Problem& doubt : *problems) {
+      doubts.push_back({{"path", doubt.path}, {"reason", doubt.text}});
+    }
   }
   return {{"store", store.path().string()},
           {"needless", json_of(garbage.files)},
           {"deleted", json_of(outcome.deleted)},
+          {"failed", std::move(failed)},
           {"left", std::move(left)},
-          {"others", json_of(garbage.others)}};
+          {"others", json_of(garbage.others)},
+          {"doubts", std::move(doubts)}};
 }
 
 // ---- the command ----
 
-std::string refusal(const Garbage& garbage) {
+std::string refusal(const char* what, const std::vector<Problem>& doubts) {
   constexpr std::size_t most = 10;
-  std::string text = "nothing is deleted: these may name any blob";
-  for (std::size_t i = 0; i < std::min(most, garbage.doubts.size()); ++i) {
-    const Problem& doubt = garbage.doubts[i];
-    text += fmt::format("\n{} {}", printable(doubt.path), doubt.text);
+  std::string text = fmt::format("{}: these may name any blob", what);
+  for (std::size_t i = 0; i < std::min(most, doubts.size()); ++i) {
+    text += '\n';
+    if (!doubts[i].path.empty()) text += printable(doubts[i].path) + ' ';
+    text += doubts[i].text;
   }
-  if (garbage.doubts.size() > most) {
-    text += fmt::format("\nand {} more", garbage.doubts.size() - most);
-  }
+  if (doubts.size() > most) text += fmt::format("\nand {} more", doubts.size() - most);
   return text + "\nmend them, or delete their models by `ollama rm`";
 }
 
@@ -145,11 +159,17 @@ class Prune final : public Command {
     if (yes_) words.emplace_back("--yes");
     const ChosenStore store = open_store(arguments_, words);
     const Garbage garbage = find(store.dir);
-    if (!garbage.doubts.empty()) throw CommandError{refusal(garbage), ExitStatus::refused};
     Outcome outcome;
+    if (!garbage.doubts.empty()) {
+      if (json_) print(store.dir, garbage, outcome);
+      throw CommandError{refusal("nothing is deleted", garbage.doubts), ExitStatus::refused};
+    }
     if (yes_) outcome = remove(store.dir, garbage);
     print(store.dir, garbage, outcome);
     if (std::fflush(stdout) != 0) throw CommandError{"the output could not be written"};
+    if (!outcome.doubts.empty()) {
+      throw CommandError{refusal("no more is deleted", outcome.doubts), ExitStatus::refused};
+    }
     if (!outcome.failed.empty()) throw CommandError{failure(outcome)};
     return ExitStatus::ok;
   }
@@ -165,7 +185,10 @@ class Prune final : public Command {
 
   [[nodiscard]] static Outcome remove(const StoreDir& store, const Garbage& garbage) {
     Outcome outcome;
-    for (Deletion& deletion : delete_garbage(store, garbage.files)) {
+    DeletionReport report = delete_garbage(store, garbage.files);
+    outcome.doubts = std::move(report.doubts);
+    for (Deletion& deletion : report.deletions) {
+      if (deletion.is_gone) continue;
       if (deletion.error) {
         outcome.failed.push_back(std::move(deletion));
       } else {

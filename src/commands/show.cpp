@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
@@ -53,11 +54,19 @@ std::vector<ListedFile> files_of(const Model& model) {
   return files;
 }
 
-std::string path_of(const StoreDir& store, const Digest& digest) {
-  return (store.path() / digest.blob_path()).string();
+// A store, read: blobs may have either of their names in it.
+struct ReadStore {
+  const StoreDir& dir;
+  const Catalog& catalog;
+};
+
+std::string path_of(const ReadStore& store, const Digest& digest) {
+  const auto index = store.catalog.blob_index(digest);
+  return (store.dir.path() / (index ? store.catalog.blobs()[*index].path() : digest.blob_path()))
+      .string();
 }
 
-void print_files(const StoreDir& store, const Model& model) {
+void print_files(const ReadStore& store, const Model& model) {
   for (const ListedFile& file : files_of(model)) {
     const std::string where = file.digest ? path_of(store, *file.digest) : "-";
     const std::string digest = file.digest ? file.digest->to_string() : "-";
@@ -83,7 +92,7 @@ Json json_of(const WeightsInfo& info) {
   return json;
 }
 
-Json json_of_files(const StoreDir& store, const Model& model) {
+Json json_of_files(const ReadStore& store, const Model& model) {
   Json files = Json::array();
   for (const ListedFile& file : files_of(model)) {
     Json json = {{"media_type", file.media_type}, {"size", file.size}};
@@ -97,7 +106,7 @@ Json json_of_files(const StoreDir& store, const Model& model) {
   return files;
 }
 
-Json json_of(const StoreDir& store, const Model& model, const Description& description,
+Json json_of(const ReadStore& store, const Model& model, const Description& description,
              const std::string& modelfile) {
   const ModelParts& parts = description.parts;
   Json parameters = Json::array();
@@ -166,33 +175,60 @@ class Show final : public Command {
     const ChosenStore store = open_store(arguments_, {"show", name_});
     const auto catalog = Catalog::read(store.dir);
     const Model& model = named_model(*catalog, name_);
-    print(store.dir, model, part);
+    const bool is_whole = print({store.dir, *catalog}, model, part);
     if (std::fflush(stdout) != 0) throw CommandError{"the output could not be written"};
-    return ExitStatus::ok;
+    return is_whole ? ExitStatus::ok : ExitStatus::broken;
   }
 
  private:
-  void print(const StoreDir& store, const Model& model, ShownPart part) const {
-    if (!json_ && part == ShownPart::files) return print_files(store, model);
-    if (!json_ && part == ShownPart::manifest) return print_raw(model.manifest->bytes);
-    if (json_ || part == ShownPart::all) {
-      const Description description = describe(store, model);
-      if (!json_) {
-        fmt::print("{}", description_text(description));
-        return warn(model, description.parts);
+  // Returns whether all of it is there.
+  [[nodiscard]] bool print(const ReadStore& store, const Model& model, ShownPart part) const {
+    if (!json_ && (part == ShownPart::files || part == ShownPart::manifest)) {
+      if (part == ShownPart::files) {
+        print_files(store, model);
+      } else {
+        print_text(model.manifest->bytes);
       }
-      const Json json =
-          json_of(store, model, description, modelfile_of(store, model, description.parts));
-      fmt::print("{}\n", json.dump(2, ' ', true, Json::error_handler_t::replace));
-      return;
+      warn(model, {});
+      return model.whole();
     }
-    const ModelParts parts = read_model_parts(store, model);
-    print_raw(text_of(store, model, parts, part));
+    if (json_ || part == ShownPart::all) {
+      const Description description = describe(store.dir, model);
+      const ModelParts& parts = description.parts;
+      if (json_) {
+        const Json json = json_of(store, model, description, modelfile_of(store, model, parts));
+        fmt::print("{}\n", json.dump(2, ' ', true, Json::error_handler_t::replace));
+      } else {
+        fmt::print("{}", description_text(description));
+        warn(model, parts);
+      }
+      return model.whole() && parts.gaps.empty();
+    }
+    const ModelParts parts = read_model_parts(store.dir, model);
+    // A default in place of what cannot be read would be taken for the model's own.
+    if (!has_gap(parts, part)) print_text(text_of(store, model, parts, part));
     warn(model, parts);
+    return model.whole() && parts.gaps.empty();
+  }
+
+  // A Modelfile says in comments what it lacks.
+  [[nodiscard]] static bool has_gap(const ModelParts& parts, ShownPart part) noexcept {
+    switch (part) {
+      case ShownPart::template_:
+        return parts.lacks_template;
+      case ShownPart::system:
+        return parts.lacks_system;
+      case ShownPart::license:
+        return parts.lacks_license;
+      case ShownPart::parameters:
+        return parts.lacks_parameters;
+      default:
+        return false;
+    }
   }
 
   // With or without a line end behind it as Ollama prints it.
-  [[nodiscard]] static std::string text_of(const StoreDir& store, const Model& model,
+  [[nodiscard]] static std::string text_of(const ReadStore& store, const Model& model,
                                            const ModelParts& parts, ShownPart part) {
     switch (part) {
       case ShownPart::modelfile:
@@ -208,16 +244,17 @@ class Show final : public Command {
     }
   }
 
-  [[nodiscard]] static std::string modelfile_of(const StoreDir& store, const Model& model,
+  [[nodiscard]] static std::string modelfile_of(const ReadStore& store, const Model& model,
                                                 const ModelParts& parts) {
     return modelfile(model, parts, [&](const StoredLayer& layer, std::size_t) {
       return path_of(store, *layer.digest);
     });
   }
 
-  // As it is: a text with any bytes.
-  static void print_raw(const std::string& text) {
-    std::fwrite(text.data(), 1, text.size(), stdout);
+  // As it is, any bytes; but a terminal gets no orders.
+  static void print_text(const std::string& text) {
+    const std::string shown = ::isatty(STDOUT_FILENO) == 1 ? without_controls(text) : text;
+    std::fwrite(shown.data(), 1, shown.size(), stdout);
   }
 
   static void warn(const Model& model, const ModelParts& parts) {

@@ -5,6 +5,7 @@
 #include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -66,7 +67,9 @@ void print_findings(const Verification& verification) {
 
 void print_moved(const std::vector<Quarantined>& moved) {
   for (const Quarantined& blob : moved) {
-    if (blob.error) {
+    if (blob.has_changed) {
+      fmt::print("{} is left: it changed meanwhile; verify again\n", printable(blob.from));
+    } else if (blob.error) {
       fmt::print("{} cannot be moved aside: {}\n", printable(blob.from), blob.error.message());
     } else {
       fmt::print("{} is now {}\n", printable(blob.from), printable(blob.to.string()));
@@ -83,7 +86,7 @@ void print_end(const Verification& verification, const std::vector<Quarantined>&
   } else {
     fmt::print("{} {}\n", faults, faults == 1 ? "fault" : "faults");
   }
-  if (std::ranges::any_of(moved, [](const Quarantined& blob) { return !blob.error; })) {
+  if (std::ranges::any_of(moved, &Quarantined::is_moved)) {
     fmt::print("`ollama pull` of these models fetches them again; to undo it, move them back\n");
   } else if (std::ranges::any_of(verification.findings, &Finding::is_bad_blob) && moved.empty()) {
     fmt::print("--quarantine moves bad blobs aside, so that `ollama pull` fetches them again\n");
@@ -102,6 +105,10 @@ Json json_of(const StoreDir& store, const std::vector<const Model*>& models,
                         {"id", model->manifest->digest.id()},
                         {"state", right ? "whole" : "broken"}});
   }
+  std::map<std::string_view, std::string> moved_to;
+  for (const Quarantined& blob : moved) {
+    if (blob.is_moved()) moved_to.emplace(blob.from, blob.to.string());
+  }
   Json findings = Json::array();
   for (const Finding& finding : verification.findings) {
     Json json = {{"kind", to_string(finding.kind)},
@@ -109,8 +116,8 @@ Json json_of(const StoreDir& store, const std::vector<const Model*>& models,
                  {"reason", finding.text},
                  {"models", finding.models}};
     if (finding.digest) json["digest"] = finding.digest->to_string();
-    const auto it = std::ranges::find(moved, finding.path, &Quarantined::from);
-    if (it != moved.end() && !it->error) json["moved_to"] = it->to.string();
+    const auto it = moved_to.find(finding.path);
+    if (it != moved_to.end()) json["moved_to"] = it->second;
     findings.push_back(std::move(json));
   }
   return {{"store", store.path().string()},
@@ -180,11 +187,11 @@ class VerifyCommand final : public Command {
 
   [[nodiscard]] std::vector<Quarantined> move_aside(const StoreDir& store,
                                                     const Verification& verification) const try {
-    std::vector<std::string> paths;
+    std::vector<BadBlob> bad;
     for (const Finding& finding : verification.findings) {
-      if (finding.is_bad_blob()) paths.push_back(finding.path);
+      if (finding.is_bad_blob()) bad.push_back({finding.path, finding.identity});
     }
-    return quarantine_ ? quarantine(store, paths) : std::vector<Quarantined>{};
+    return quarantine_ ? quarantine(store, bad) : std::vector<Quarantined>{};
   } catch (const std::system_error& error) {
     print_findings(verification);
     throw CommandError{fmt::format("bad blobs cannot be moved aside: {}", printable(error.what()))};

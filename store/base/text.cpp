@@ -68,6 +68,23 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+std::string without_controls(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const CodePoint c = first_code_point(text);
+    const std::string_view piece = text.substr(0, std::max<std::size_t>(c.bytes, 1));
+    const bool stays = c.value == '\n' || c.value == '\t' || !is_control(c.value);
+    if (c.bytes != 0 && stays) {
+      out += piece;
+    } else {
+      out += printable(piece);
+    }
+    text.remove_prefix(piece.size());
+  }
+  return out;
+}
+
 std::string shell_word(std::string_view text) {
   constexpr std::string_view plain =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._+-:@%,=";

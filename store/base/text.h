@@ -33,6 +33,9 @@ struct CodePoint {
 // not UTF-8 become \xNN, a backslash is doubled.
 [[nodiscard]] std::string printable(std::string_view text);
 
+// `text` safe to print in a terminal as it is: likewise, but line feeds, tabs and backslashes stay.
+[[nodiscard]] std::string without_controls(std::string_view text);
+
 // `text` as one word of a command line that can be pasted into a shell and is safe to print.
 // Control characters take bash's $'…', which is in POSIX.1-2024.
 [[nodiscard]] std::string shell_word(std::string_view text);

@@ -21,6 +21,11 @@ bool is_missing(const std::error_code& ec) noexcept {
 
 }  // namespace
 
+StoreDir::Opened open_blob(const StoreDir& store, const Digest& digest, std::error_code& ec) {
+  StoreDir::Opened file = store.open_file(digest.blob_path(), ec);
+  return is_missing(ec) ? store.open_file(digest.old_blob_path(), ec) : std::move(file);
+}
+
 FileContent read_blob(const StoreDir& store, const Digest& digest, std::uint64_t limit,
                       std::error_code& ec) {
   FileContent content = read_file(store, digest.blob_path(), limit, ec);

@@ -43,6 +43,10 @@ struct Blob {
 // process may read. `alone` gets is_alone() of its entry in blobs/.
 [[nodiscard]] Blob inspect_blob(const StoreDir& store, const Digest& digest, bool* alone = nullptr);
 
+// Opens a blob's file by either of its names; else as of StoreDir::open_file().
+[[nodiscard]] StoreDir::Opened open_blob(const StoreDir& store, const Digest& digest,
+                                         std::error_code& ec);
+
 // Reads a small blob whole, by either of its names; else as of read_file().
 [[nodiscard]] FileContent read_blob(const StoreDir& store, const Digest& digest,
                                     std::uint64_t limit, std::error_code& ec);

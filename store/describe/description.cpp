@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "store/base/text.h"
+#include "store/blobs/blob.h"
 #include "store/describe/gguf.h"
 #include "store/describe/text_table.h"
 #include "store/folder/read_file.h"
@@ -46,7 +48,7 @@ class Describer {
   std::optional<WeightsInfo> info_of(const Digest& digest) {
     try {
       std::error_code ec;
-      const StoreDir::Opened file = store_.open_file(digest.blob_path(), ec);
+      const StoreDir::Opened file = open_blob(store_, digest, ec);
       if (ec) throw GgufError{open_failure(ec)};
       return info_of(read_gguf(store_.calls(), file.fd.get()));
     } catch (const GgufError& error) {
@@ -57,8 +59,15 @@ class Describer {
     }
   }
 
+  // A name; a longer text is none.
+  static std::string name_at(const GgufHeader& header, std::string_view key) {
+    constexpr std::size_t longest = 256;
+    std::string name = header.text(key);
+    return name.size() > longest ? std::string{} : name;
+  }
+
   static WeightsInfo info_of(const GgufHeader& header) {
-    WeightsInfo info{.architecture = header.text("general.architecture")};
+    WeightsInfo info{.architecture = name_at(header, "general.architecture")};
     if (header.parameters > 0) info.parameters = number_in_words(header.parameters);
     const auto number = [&](const char* suffix) {
       return header.number(info.architecture + suffix);
@@ -88,7 +97,7 @@ class Describer {
     for (const StoredLayer& layer : model_.manifest->layers) {
       if (layer.kind != LayerKind::json || layer.name != "config.json" || !layer.digest) continue;
       std::error_code ec;
-      const FileContent file = read_file(store_, layer.digest->blob_path(), kMaxConfigLayer, ec);
+      const FileContent file = read_blob(store_, *layer.digest, kMaxConfigLayer, ec);
       if (!ec) add_config_json(file.bytes);
     }
   }
@@ -182,11 +191,16 @@ std::string parameters_section(const std::vector<Parameter>& parameters) {
   return text_section("Parameters", rows, kWide);
 }
 
-// The first two lines that are not empty.
-std::vector<TextRow> head_of(const std::string& text) {
-  constexpr std::size_t most = 2;
+// The first two lines that are not empty. A line too long for Go's bufio.Scanner ends it, as it
+// ends Ollama's.
+std::vector<TextRow> head_of(std::string_view text) {
+  constexpr std::size_t most = 2, longest = 64u << 10;
   std::vector<TextRow> rows;
-  for (const std::string& line : pieces(text, "\n")) {
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    if (end >= longest) break;
+    const std::string line{text.substr(0, end)};
+    text.remove_prefix(std::min(end + 1, text.size()));
     const std::size_t first = line.find_first_not_of(" \t\r\v\f");
     if (first == line.npos) continue;
     if (rows.size() == most) {

@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "store/base/text.h"
+#include "store/blobs/blob.h"
 #include "store/folder/read_file.h"
 
 namespace ollamafs {
@@ -13,8 +15,9 @@ namespace {
 
 using nlohmann::json;
 
-// No text that belongs to a model comes near this.
+// No text that belongs to a model comes near this, nor all of them near that.
 constexpr std::uint64_t kMaxTextBytes = 16u << 20;
+constexpr std::uint64_t kMaxAllTexts = 64u << 20;
 
 // A list of objects with texts, and what they may hold beside.
 constexpr int kMaxMessageDepth = 32;
@@ -58,16 +61,30 @@ class PartsReader {
     switch (layer.kind) {
       case LayerKind::template_:
       case LayerKind::prompt:
-        if (auto text = text_of(layer, "the template")) parts_.template_ = *std::move(text);
+        // Of those that count once, the last one does: if it is not there, none is.
+        parts_.template_ = text_of(layer, "the template");
+        parts_.lacks_template = !parts_.template_;
         break;
       case LayerKind::system:
-        if (auto text = text_of(layer, "the system text")) parts_.system = *std::move(text);
+        if (auto text = text_of(layer, "the system text")) {
+          parts_.system = *std::move(text);
+          parts_.lacks_system = false;
+        } else {
+          parts_.system.clear();
+          parts_.lacks_system = true;
+        }
         break;
       case LayerKind::license:
-        if (auto text = text_of(layer, "a license")) parts_.licenses.push_back(*std::move(text));
+        if (auto text = text_of(layer, "a license"))
+          parts_.licenses.push_back(*std::move(text));
+        else
+          parts_.lacks_license = true;
         break;
       case LayerKind::params:
-        if (auto text = text_of(layer, "parameters")) params_.emplace_back(layer, *std::move(text));
+        if (auto text = text_of(layer, "parameters"))
+          params_.emplace_back(*layer.digest, *std::move(text));
+        else
+          parts_.lacks_parameters = true;
         break;
       case LayerKind::messages:
         if (auto text = text_of(layer, "messages")) parse_messages(layer, *text);
@@ -79,14 +96,39 @@ class PartsReader {
 
   std::optional<std::string> text_of(const StoredLayer& layer, const char* what) {
     if (!layer.digest) return std::nullopt;  // a fault of the manifest, which says itself
+    const auto [it, is_first] = texts_.try_emplace(*layer.digest);
+    if (is_first) it->second = read_text(*layer.digest, what);
+    if (!it->second) return std::nullopt;
+    // What is there twice is kept twice.
+    if (!is_first && !is_within_budget(it->second->size())) {
+      gap(*layer.digest, too_much(), what);
+      return std::nullopt;
+    }
+    return it->second;
+  }
+
+  std::optional<std::string> read_text(const Digest& digest, const char* what) {
     std::error_code ec;
-    FileContent file = read_file(store_, layer.digest->blob_path(), kMaxTextBytes, ec);
-    if (!ec) return std::move(file.bytes);
-    gap(*layer.digest,
-        ec == std::errc::file_too_large ? fmt::format("has more than {} bytes", kMaxTextBytes)
-                                        : open_failure(ec),
-        what);
+    FileContent file = read_blob(store_, digest, kMaxTextBytes, ec);
+    if (!ec && is_within_budget(file.bytes.size())) return std::move(file.bytes);
+    if (!ec) {
+      gap(digest, too_much(), what);
+    } else if (ec == std::errc::file_too_large) {
+      gap(digest, fmt::format("has more than {} bytes", kMaxTextBytes), what);
+    } else {
+      gap(digest, open_failure(ec), what);
+    }
     return std::nullopt;
+  }
+
+  bool is_within_budget(std::uint64_t more) {
+    if (more > kMaxAllTexts - used_) return false;
+    used_ += more;
+    return true;
+  }
+
+  static std::string too_much() {
+    return fmt::format("is beyond the {} bytes that are read of all texts together", kMaxAllTexts);
   }
 
   void gap(const Digest& digest, const std::string& reason, const char* what) {
@@ -95,16 +137,16 @@ class PartsReader {
   }
 
   void parse_params() {
-    std::vector<std::string> texts;
-    for (const auto& [layer, text] : params_) {
+    ParameterMerger merger;
+    for (const auto& [digest, text] : params_) {
       try {
-        texts.push_back(text);
-        parts_.parameters = parse_parameters(texts);
+        merger.add(text);
       } catch (const ParametersError& error) {
-        texts.pop_back();
-        gap(*layer.digest, error.what(), "parameters");
+        gap(digest, error.what(), "parameters");
+        parts_.lacks_parameters = true;
       }
     }
+    parts_.parameters = merger.parameters();
   }
 
   void parse_messages(const StoredLayer& layer, const std::string& text) {
@@ -125,7 +167,9 @@ class PartsReader {
 
   const StoreDir& store_;
   const Model& model_;
-  std::vector<std::pair<StoredLayer, std::string>> params_;
+  std::map<Digest, std::optional<std::string>> texts_;  // that were read; nothing: could not be
+  std::uint64_t used_ = 0;                              // bytes of texts
+  std::vector<std::pair<Digest, std::string>> params_;
   ModelParts parts_;
 };
 

@@ -28,6 +28,12 @@ struct ModelParts {
   std::vector<Parameter> parameters;
   std::vector<ModelMessage> messages;
 
+  // Whether something of these could not be read.
+  bool lacks_template = false;
+  bool lacks_system = false;
+  bool lacks_license = false;
+  bool lacks_parameters = false;
+
   // What is missing in the above because it could not be read: printable lines that name the blob,
   // the reason and what is left out.
   std::vector<std::string> gaps;

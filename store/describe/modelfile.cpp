@@ -34,10 +34,14 @@ class ModelfileWriter {
     write_files("ADAPTER", LayerKind::adapter);
     write_files("DRAFT", LayerKind::draft);
     write_files("FROM", LayerKind::projector);
-    write_value("TEMPLATE", parts_.template_.value_or(kDefaultTemplate));
+    // The default in place of one that cannot be read would make another model.
+    if (!parts_.lacks_template) {
+      write_value("TEMPLATE", parts_.template_.value_or(kDefaultTemplate));
+    }
     if (!parts_.system.empty()) write_value("SYSTEM", parts_.system);
     if (!parts_.config.renderer.empty()) write_value("RENDERER", parts_.config.renderer);
     if (!parts_.config.parser.empty()) write_value("PARSER", parts_.config.parser);
+    if (!parts_.config.requires_.empty()) write_value("REQUIRES", parts_.config.requires_);
     for (const Parameter& parameter : parts_.parameters) write_parameter(parameter);
     for (const std::string& license : parts_.licenses) write_value("LICENSE", license);
     for (const ModelMessage& message : parts_.messages) write_message(message);
@@ -113,7 +117,6 @@ class ModelfileWriter {
       for (const std::string& name : config.capabilities) names += " " + printable(name);
       line("# Capabilities:{}", names);
     }
-    if (!config.requires_.empty()) line("# Needs Ollama {} or newer.", printable(config.requires_));
     for (const std::string& gap : parts_.gaps) line("# {}", gap);
   }
 

@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <string_view>
 #include <utility>
 
 #include "store/base/text.h"
@@ -39,6 +41,23 @@ std::string plain_number(double value) {
   return go_number(value);
 }
 
+// Within texts JSON may have DEL and C1 as they are, and printed they must not be.
+std::string escaped_json(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const CodePoint c = first_code_point(text);
+    const std::string_view piece = text.substr(0, std::max<std::size_t>(c.bytes, 1));
+    if (is_control(c.value)) {
+      out += fmt::format("\\u{:04x}", c.value);
+    } else {
+      out += piece;
+    }
+    text.remove_prefix(piece.size());
+  }
+  return out;
+}
+
 Parameter parameter(const std::string& name, const json& value) {
   if (value.is_string()) {
     const auto& text = value.get_ref<const std::string&>();
@@ -50,19 +69,27 @@ Parameter parameter(const std::string& name, const json& value) {
   }
   if (value.is_null()) return {name, "<nil>", "<nil>"};
   const std::string text = value.dump();
-  return {name, text, text};
+  return {name, escaped_json(text), text};
 }
 
 }  // namespace
 
-std::vector<Parameter> parse_parameters(const std::vector<std::string>& layers) {
-  std::map<std::string, json> merged;
-  for (const std::string& layer : layers) {
-    json object = parse_object(layer);
-    for (auto& [name, value] : object.items()) merged[name] = std::move(value);
-  }
+struct ParameterMerger::Merged {
+  std::map<std::string, json> values;
+};
+
+ParameterMerger::ParameterMerger() : merged_{std::make_unique<Merged>()} {}
+ParameterMerger::~ParameterMerger() = default;
+
+void ParameterMerger::add(const std::string& layer) {
+  json object = parse_object(layer);
+  for (auto& [name, value] : object.items()) merged_->values[name] = std::move(value);
+}
+
+std::vector<Parameter> ParameterMerger::parameters() const {
   std::vector<Parameter> parameters;
-  for (const auto& [name, value] : merged) {
+  parameters.reserve(merged_->values.size());
+  for (const auto& [name, value] : merged_->values) {
     if (!value.is_array()) {
       parameters.push_back(parameter(name, value));
       continue;
@@ -70,6 +97,12 @@ std::vector<Parameter> parse_parameters(const std::vector<std::string>& layers) 
     for (const json& element : value) parameters.push_back(parameter(name, element));
   }
   return parameters;
+}
+
+std::vector<Parameter> parse_parameters(const std::vector<std::string>& layers) {
+  ParameterMerger merger;
+  for (const std::string& layer : layers) merger.add(layer);
+  return merger.parameters();
 }
 
 std::string parameter_lines(const std::vector<Parameter>& parameters) {

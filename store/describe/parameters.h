@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -22,9 +23,27 @@ class ParametersError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Those of the `params` layers of a model, given in the manifest's order: of a key that is in
-// several the last one counts. Sorted by name; each element of a list is one of its own, in the
-// list's order. Throws ParametersError.
+// Puts those of the `params` layers of a model together: of a key that is in several the last one
+// counts.
+class ParameterMerger {
+ public:
+  ParameterMerger();
+  ~ParameterMerger();
+  ParameterMerger(const ParameterMerger&) = delete;
+  ParameterMerger& operator=(const ParameterMerger&) = delete;
+
+  // The next layer, in the manifest's order. Throws ParametersError; then it counts for nothing.
+  void add(const std::string& layer);
+
+  // Sorted by name; each element of a list is one of its own, in the list's order.
+  [[nodiscard]] std::vector<Parameter> parameters() const;
+
+ private:
+  struct Merged;
+  std::unique_ptr<Merged> merged_;
+};
+
+// Those of these layers. Throws ParametersError.
 [[nodiscard]] std::vector<Parameter> parse_parameters(const std::vector<std::string>& layers);
 
 // One line each: the name padded to 30 columns, a blank, the value.

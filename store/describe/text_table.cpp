@@ -52,18 +52,14 @@ std::size_t width_of(char32_t c) noexcept {
              : 1;
 }
 
-// A store's text must not give orders to the terminal. Backslashes stay single: parameters have
-// them.
-std::string without_controls(std::string_view text) {
-  std::string out;
-  while (!text.empty()) {
-    const CodePoint c = first_code_point(text);
-    const std::size_t bytes = std::max<std::size_t>(c.bytes, 1);
-    const std::string_view piece = text.substr(0, bytes);
-    out += c.bytes == 0 || is_control(c.value) ? printable(piece) : std::string{piece};
-    text.remove_prefix(bytes);
+// A cell is one line.
+std::string cell_text(std::string_view raw) {
+  std::string text = without_controls(raw);
+  for (std::size_t i = text.find_first_of("\n\t"); i != text.npos;
+       i = text.find_first_of("\n\t", i)) {
+    text.replace(i, 1, text[i] == '\n' ? "\\x0a" : "\\x09");
   }
-  return out;
+  return text;
 }
 
 std::vector<std::string_view> words_of(std::string_view text) {
@@ -100,6 +96,27 @@ std::vector<std::size_t> even_breaks(const std::vector<std::size_t>& widths, std
   return breaks;
 }
 
+// As many words as fit on each line.
+std::vector<std::size_t> early_breaks(const std::vector<std::size_t>& widths, std::size_t limit) {
+  std::vector<std::size_t> breaks;
+  std::size_t width = 0;
+  for (std::size_t i = 0; i < widths.size(); ++i) {
+    if (i == 0 || width + 1 + widths[i] > limit) {
+      breaks.push_back(i);
+      width = widths[i];
+    } else {
+      width += 1 + widths[i];
+    }
+  }
+  return breaks;
+}
+
+// Even lines take time by the number of words that fit on one.
+constexpr std::size_t kMostEvenWords = 1000;
+
+// What is wider pads nothing else to its width.
+constexpr std::size_t kMostPadding = 1000;
+
 // A cell, laid out.
 struct Cell {
   std::vector<std::string> lines;
@@ -107,7 +124,7 @@ struct Cell {
 };
 
 Cell laid_out(const std::string& raw, std::size_t most) {
-  const std::string text = without_controls(raw);
+  const std::string text = cell_text(raw);
   Cell cell{{text}, display_width(text)};
   if (cell.width <= most) return cell;
   const std::vector<std::string_view> words = words_of(text);
@@ -115,7 +132,8 @@ Cell laid_out(const std::string& raw, std::size_t most) {
   widths.reserve(words.size());
   for (const std::string_view word : words) widths.push_back(display_width(word));
   const std::size_t limit = std::max(most, *std::ranges::max_element(widths));
-  const std::vector<std::size_t> breaks = even_breaks(widths, limit);
+  const std::vector<std::size_t> breaks =
+      words.size() > kMostEvenWords ? early_breaks(widths, limit) : even_breaks(widths, limit);
   cell = {{}, most};
   for (std::size_t i = 0; i < breaks.size(); ++i) {
     const std::size_t end = i + 1 < breaks.size() ? breaks[i + 1] : words.size();
@@ -168,7 +186,7 @@ std::string text_section(std::string_view heading, const std::vector<TextRow>& r
       out += kGap;
       for (std::size_t x = 0; x < cells.size(); ++x) {
         const auto& lines = cells[x].lines;
-        out += padded_cell(y < lines.size() ? lines[y] : "", widths[x]);
+        out += padded_cell(y < lines.size() ? lines[y] : "", std::min(widths[x], kMostPadding));
         out += kGap;
       }
       out += '\n';

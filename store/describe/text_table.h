@@ -13,7 +13,9 @@ using TextRow = std::vector<std::string>;
 // A section as `ollama show` prints one: its heading behind two blanks, then the rows, four blanks
 // before each cell, each cell padded to the width of its column, four blanks behind the last, and
 // an empty line. A cell wider than `width` columns is wrapped at its blanks, evenly; what is behind
-// the first line is two columns further in. Control characters in cells are shown as \xNN.
+// the first line is two columns further in. Nothing is padded to more than 1,000 columns, and a
+// cell of more than 1,000 words has as many on each line as fit. Control characters in cells are
+// shown as \xNN.
 [[nodiscard]] std::string text_section(std::string_view heading, const std::vector<TextRow>& rows,
                                        std::size_t width);
 

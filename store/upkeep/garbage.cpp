@@ -8,10 +8,14 @@
 #include <ctime>
 #include <optional>
 #include <set>
+#include <stdexcept>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "store/base/file_identity.h"
+#include "store/base/text.h"
 #include "store/upkeep/file_use.h"
 #include "store/upkeep/references.h"
 
@@ -28,12 +32,14 @@ bool is_young(const BlobEntry& entry, std::int64_t now) noexcept {
 class GarbageFinder {
  public:
   GarbageFinder(const StoreDir& store, std::int64_t now)
-      : now_{now}, references_{read_references(store)}, entries_{list_blob_folder(store)} {}
+      : store_{store},
+        now_{now},
+        references_{read_references(store)},
+        entries_{list_blob_folder(store)} {}
 
   Garbage find() && {
-    const bool is_downloading = std::ranges::any_of(entries_, [this](const BlobEntry& entry) {
-      return entry.kind == BlobEntryKind::partial && is_young(entry, now_);
-    });
+    const bool is_downloading = std::ranges::any_of(
+        entries_, [this](const BlobEntry& entry) { return tells_of_download(entry); });
     for (BlobEntry& entry : entries_) {
       if (entry.kind == BlobEntryKind::folder || entry.kind == BlobEntryKind::foreign) {
         out_.others.push_back(std::move(entry));
@@ -51,13 +57,33 @@ class GarbageFinder {
     return entry.digest && references_.named.contains(*entry.digest);
   }
 
+  // A pull that verifies its layers, or has just fetched the last one, has no partial any more:
+  // then only its youngest blob tells of it. One that hangs has a partial open that nobody writes.
+  [[nodiscard]] bool tells_of_download(const BlobEntry& entry) {
+    if (entry.kind == BlobEntryKind::partial) return is_young(entry, now_) || is_open(entry);
+    return entry.kind == BlobEntryKind::blob && !is_named(entry) && is_young(entry, now_);
+  }
+
+  [[nodiscard]] bool is_open(const BlobEntry& entry) {
+    return S_ISREG(entry.st.st_mode) && (open_files().has(entry.st) || is_leased_out(entry));
+  }
+
+  // What other users' processes have open only a lease tells. Blobs are asked for one when they are
+  // to be deleted; of partials there are few.
+  [[nodiscard]] bool is_leased_out(const BlobEntry& entry) const {
+    if (entry.kind != BlobEntryKind::partial) return false;
+    std::error_code ec;
+    const StoreDir::Opened file = store_.open_file(entry.path(), ec);
+    return !ec && ExclusiveHold{file.fd.get()}.state() == ExclusiveHold::State::in_use;
+  }
+
   void sort_out(BlobEntry entry, bool is_downloading) {
     if (is_young(entry, now_)) {
       out_.kept.push_back({std::move(entry), KeptBecause::young});
+    } else if (is_open(entry)) {
+      out_.kept.push_back({std::move(entry), KeptBecause::in_use});
     } else if (is_downloading) {
       out_.kept.push_back({std::move(entry), KeptBecause::downloading});
-    } else if (S_ISREG(entry.st.st_mode) && open_files().has(entry.st)) {
-      out_.kept.push_back({std::move(entry), KeptBecause::in_use});
     } else {
       out_.files.push_back(std::move(entry));
     }
@@ -68,6 +94,7 @@ class GarbageFinder {
     return *open_files_;
   }
 
+  const StoreDir& store_;
   const std::int64_t now_;
   StoreReferences references_;
   std::vector<BlobEntry> entries_;
@@ -86,7 +113,7 @@ class GarbageDeleter {
   }
 
   void remove(Deletion& deletion) {
-    look_again();
+    if (doubts_.empty()) look_again();
     const std::string path = deletion.entry.path();
     if (!needless_.contains(path)) {
       deletion.is_spared = true;
@@ -96,10 +123,7 @@ class GarbageDeleter {
     const StoreDir::Opened entry = store_.resolve_entry(path, ec);
     struct stat st {};
     if (!ec && store_.calls().fstat(entry.fd.get(), st) != 0) ec = {errno, std::generic_category()};
-    if (ec) {
-      if (ec != std::errc::no_such_file_or_directory) deletion.error = ec;
-      return;
-    }
+    if (ec) return fail(deletion, ec);
     if (FileIdentity::of(st) != FileIdentity::of(deletion.entry.st)) {
       deletion.is_spared = true;
     } else if (S_ISREG(st.st_mode)) {
@@ -109,23 +133,46 @@ class GarbageDeleter {
     }
   }
 
+  [[nodiscard]] std::vector<Problem>&& take_doubts() && { return std::move(doubts_); }
+
  private:
-  // A pull may have ended meanwhile, and its manifest may name what was needless.
-  void look_again() {
+  // A pull may have ended meanwhile, and its manifest may name what was needless. Once there is a
+  // doubt, all that is left is left.
+  void look_again() try {
     const auto now = std::chrono::steady_clock::now();
     if (looked_at_ && now - *looked_at_ < kFresh) return;
     needless_.clear();
-    for (const BlobEntry& entry : find_garbage(store_, std::time(nullptr)).files) {
-      needless_.insert(entry.path());
-    }
+    Garbage garbage = find_garbage(store_, std::time(nullptr));
+    for (const BlobEntry& entry : garbage.files) needless_.insert(entry.path());
+    doubts_ = std::move(garbage.doubts);
     looked_at_ = std::chrono::steady_clock::now();
+  } catch (const std::system_error& error) {
+    doubts_.push_back({ProblemKind::unreadable, {}, "", unread_store(error.what())});
+  } catch (const std::length_error& error) {
+    doubts_.push_back({ProblemKind::unreadable, {}, "", unread_store(error.what())});
+  }
+
+  static std::string unread_store(std::string_view what) {
+    return "the store cannot be read any more: " + printable(what);
+  }
+
+  static void fail(Deletion& deletion, const std::error_code& ec) {
+    if (ec == std::errc::no_such_file_or_directory) {
+      deletion.is_gone = true;
+    } else {
+      deletion.error = ec;
+    }
   }
 
   // The lease sees what OpenFileList cannot, which find_garbage() has asked already.
   void remove_unless_open(Deletion& deletion) {
     std::error_code ec;
     const StoreDir::Opened file = store_.open_file(deletion.entry.path(), ec);
-    if (ec) return unlink(deletion);  // not readable, but its folder may be written
+    // Not readable, but its folder may be written.
+    if (ec == std::errc::permission_denied || ec == std::errc::operation_not_permitted) {
+      return unlink(deletion);
+    }
+    if (ec) return fail(deletion, ec);
     const ExclusiveHold hold{file.fd.get()};
     if (hold.state() == ExclusiveHold::State::in_use) {
       deletion.is_spared = true;
@@ -136,7 +183,7 @@ class GarbageDeleter {
 
   void unlink(Deletion& deletion) const {
     if (calls_.unlinkat(folder_.get(), deletion.entry.name.c_str(), 0) == 0) return;
-    if (errno != ENOENT) deletion.error = {errno, std::generic_category()};
+    fail(deletion, {errno, std::generic_category()});
   }
 
   static constexpr std::chrono::milliseconds kFresh{200};
@@ -144,6 +191,7 @@ class GarbageDeleter {
   const StoreDir& store_;
   const WriteCalls& calls_;
   UniqueFd folder_;
+  std::vector<Problem> doubts_;
   std::set<std::string> needless_;  // paths, as of looked_at_
   std::optional<std::chrono::steady_clock::time_point> looked_at_;
 };
@@ -154,15 +202,17 @@ Garbage find_garbage(const StoreDir& store, std::int64_t now) {
   return GarbageFinder{store, now}.find();
 }
 
-std::vector<Deletion> delete_garbage(const StoreDir& store, const std::vector<BlobEntry>& files,
-                                     const WriteCalls& calls) {
-  std::vector<Deletion> deletions;
-  if (files.empty()) return deletions;
+DeletionReport delete_garbage(const StoreDir& store, const std::vector<BlobEntry>& files,
+                              const WriteCalls& calls) {
+  DeletionReport report;
+  if (files.empty()) return report;
   GarbageDeleter deleter{store, calls};
+  report.deletions.reserve(files.size());
   for (const BlobEntry& entry : files) {
-    deleter.remove(deletions.emplace_back(Deletion{.entry = entry}));
+    deleter.remove(report.deletions.emplace_back(Deletion{.entry = entry}));
   }
-  return deletions;
+  report.doubts = std::move(deleter).take_doubts();
+  return report;
 }
 
 }  // namespace ollamafs

@@ -15,9 +15,12 @@ namespace ollamafs {
 
 // Why a file that no manifest names is left where it is.
 enum class KeptBecause : std::uint8_t {
-  young,        // it changed within the hour of grace that Ollama grants, too
-  downloading,  // some download changed within it: its finished blobs have no manifest yet
-  in_use,       // somebody has it open
+  young,  // it changed within the hour of grace that Ollama grants, too
+  // Something else tells of a download that is under way, whose finished blobs have no manifest
+  // yet: a blob without one or a partial file that changed within it, or a partial file that is
+  // open.
+  downloading,
+  in_use,  // somebody has it open
 };
 
 struct KeptFile {
@@ -47,14 +50,22 @@ struct Deletion {
   BlobEntry entry;
   std::error_code error{};  // why it could not be deleted
   bool is_spared = false;   // it is needed by now, was changed, or is open: it was left
+  bool is_gone = false;     // somebody else has deleted it
+};
+
+struct DeletionReport {
+  std::vector<Deletion> deletions;  // of every file, in their order
+  // As Garbage::doubts, if manifests became doubtful meanwhile: all files from then on are spared.
+  std::vector<Problem> doubts;
 };
 
 // Deletes files that find_garbage() found. Before each one it is made sure anew that no manifest
 // names it, by manifests that were read a moment ago, and that it is the file that was found: a
-// pull that ends meanwhile loses nothing. Goes on after one that cannot be deleted. Throws as
-// find_garbage; what was deleted before stays so.
-[[nodiscard]] std::vector<Deletion> delete_garbage(const StoreDir& store,
-                                                   const std::vector<BlobEntry>& files,
-                                                   const WriteCalls& calls = WriteCalls::kernel());
+// pull that ends meanwhile loses nothing. Goes on after one that cannot be deleted. What
+// find_garbage throws then is a doubt as well. Throws std::system_error that names blobs/ if it
+// cannot be opened.
+[[nodiscard]] DeletionReport delete_garbage(const StoreDir& store,
+                                            const std::vector<BlobEntry>& files,
+                                            const WriteCalls& calls = WriteCalls::kernel());
 
 }  // namespace ollamafs

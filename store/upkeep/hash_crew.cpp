@@ -1,8 +1,10 @@
 #include "store/upkeep/hash_crew.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -33,16 +35,30 @@ class HashCrew {
     {
       std::vector<std::jthread> threads;
       const std::size_t processors = std::max(1u, std::thread::hardware_concurrency());
-      for (std::size_t i = 0; i < std::min(processors, jobs_.size()); ++i) {
-        ++working_;
-        threads.emplace_back([this] { work(); });
-      }
+      begin(threads, std::min(processors, jobs_.size()));
       tell();
     }
     if (failure_) std::rethrow_exception(failure_);
   }
 
  private:
+  // Threads look at the number of those that work from their first moment on. One that cannot be
+  // begun ends the others.
+  void begin(std::vector<std::jthread>& threads, std::size_t count) {
+    threads.reserve(count);
+    {
+      const std::scoped_lock lock{mutex_};
+      working_ = count;
+    }
+    try {
+      while (threads.size() < count) threads.emplace_back([this] { work(); });
+    } catch (...) {
+      const std::scoped_lock lock{mutex_};
+      working_ -= count - threads.size();
+      if (!failure_) failure_ = std::current_exception();
+    }
+  }
+
   // Of a thread. The first that fails ends all others.
   void work() {
     try {
@@ -95,7 +111,15 @@ class HashCrew {
   }
 
   void hash(HashJob& job, char* buffer) {
+    hash_once(job, buffer, true);
+    if (job.error || !job.has_changed || job.digest == job.name) return;
+    hash_once(job, buffer, false);
+  }
+
+  void hash_once(HashJob& job, char* buffer, bool is_first) {
+    job.size = 0;
     const StoreDir::Opened file = store_.open_file(job.path, job.error);
+    if (!job.error) job.identity = look(file.fd.get(), job.error);
     refuse_shortage(store_, job.path, job.error);
     if (job.error) return;
     ::posix_fadvise(file.fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
@@ -107,10 +131,17 @@ class HashCrew {
       if (job.error) return;
       hasher.add({buffer, size});
       job.size += size;
-      progress_.add(size);
+      progress_.add(is_first ? size : 0);
       if (size < kHashPiece) break;
     }
     job.digest = hasher.finish();
+    job.has_changed = look(file.fd.get(), job.error) != job.identity;
+  }
+
+  [[nodiscard]] FileIdentity look(int fd, std::error_code& ec) const {
+    struct stat st {};
+    if (store_.calls().fstat(fd, st) != 0) ec = {errno, std::generic_category()};
+    return FileIdentity::of(st);
   }
 
   const StoreDir& store_;

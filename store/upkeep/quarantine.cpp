@@ -19,7 +19,7 @@ std::error_code quarantine_error() noexcept {
 // blobs/ and the quarantine beside it. If blobs/ is a symlink, that is beside where it leads.
 class QuarantineFolder {
  public:
-  QuarantineFolder(const StoreDir& store, const WriteCalls& calls) : calls_{calls} {
+  QuarantineFolder(const StoreDir& store, const WriteCalls& calls) : store_{store}, calls_{calls} {
     std::error_code ec;
     blobs_ = store.open_directory("blobs", ec).fd;
     if (ec) throw std::system_error{ec, (store.path() / "blobs").string()};
@@ -31,7 +31,8 @@ class QuarantineFolder {
   }
 
   // Under its own name, or with a number behind it if there is one already.
-  void take(Quarantined& blob) const {
+  void take(Quarantined& blob, const FileIdentity& found) const {
+    if (!is_still(blob, found)) return;
     const std::string name = blob.from.substr(blob.from.rfind('/') + 1);
     std::string free_name = name;
     for (int number = 2; !move(name, free_name); ++number) {
@@ -61,6 +62,17 @@ class QuarantineFolder {
     if (calls_.fchown(folder_.get(), st.st_uid, st.st_gid) != 0) return;
   }
 
+  // A pull may have replaced it, and what somebody wrote to again has other bytes.
+  [[nodiscard]] bool is_still(Quarantined& blob, const FileIdentity& found) const {
+    const StoreDir::Opened file = store_.resolve(blob.from, blob.error);
+    struct stat st {};
+    if (!blob.error && store_.calls().fstat(file.fd.get(), st) != 0) {
+      blob.error = quarantine_error();
+    }
+    blob.has_changed = !blob.error && FileIdentity::of(st) != found;
+    return blob.is_moved();
+  }
+
   [[nodiscard]] bool move(const std::string& from, const std::string& to) const {
     if (calls_.renameat2(blobs_.get(), from.c_str(), folder_.get(), to.c_str(), RENAME_NOREPLACE) ==
         0) {
@@ -76,6 +88,7 @@ class QuarantineFolder {
     return calls_.renameat2(blobs_.get(), from.c_str(), folder_.get(), to.c_str(), 0) == 0;
   }
 
+  const StoreDir& store_;
   const WriteCalls& calls_;
   UniqueFd blobs_, folder_;
   std::filesystem::path path_;
@@ -83,12 +96,15 @@ class QuarantineFolder {
 
 }  // namespace
 
-std::vector<Quarantined> quarantine(const StoreDir& store, const std::vector<std::string>& paths,
+std::vector<Quarantined> quarantine(const StoreDir& store, const std::vector<BadBlob>& blobs,
                                     const WriteCalls& calls) {
   std::vector<Quarantined> moved;
-  if (paths.empty()) return moved;
+  if (blobs.empty()) return moved;
   const QuarantineFolder folder{store, calls};
-  for (const std::string& path : paths) folder.take(moved.emplace_back(Quarantined{.from = path}));
+  moved.reserve(blobs.size());
+  for (const BadBlob& blob : blobs) {
+    folder.take(moved.emplace_back(Quarantined{.from = blob.path}), blob.identity);
+  }
   return moved;
 }
 

@@ -73,6 +73,8 @@ class StoreVerifier {
     for (const Model* model : models_) {
       by_path.emplace(model->tag_path, model);
       by_name.emplace(model->name.logical_name(), model);
+      // Of a damaged one only its name is known, and the trees do not tell what it names.
+      wanted_[model->manifest->digest].models.insert(model->shown);
       for (const BlobRef& blob : model->manifest->blobs) {
         WantedBlob& wanted = wanted_[blob.digest];
         wanted.models.insert(model->shown);
@@ -96,8 +98,8 @@ class StoreVerifier {
       if (!entry.digest) continue;
       here_.insert(*entry.digest);
       if (!is_of_all_ && !wanted_.contains(*entry.digest)) continue;
-      job_digests_.push_back(*entry.digest);
-      jobs_.push_back({.path = entry.path(), .expected = size_behind(entry)});
+      jobs_.push_back(
+          {.path = entry.path(), .expected = size_behind(entry), .name = *entry.digest});
     }
   }
 
@@ -112,15 +114,19 @@ class StoreVerifier {
   }
 
   void judge(const HashJob& job) {
-    const Digest& digest = job_digests_[static_cast<std::size_t>(&job - jobs_.data())];
+    const Digest& digest = job.name;
     const auto it = wanted_.find(digest);
-    const WantedBlob wanted = it == wanted_.end() ? WantedBlob{} : it->second;
+    const WantedBlob& wanted = it == wanted_.end() ? nobodys_ : it->second;
     if (job.error) {
       return add(FindingKind::unreadable, digest, job.path, open_failure(job.error), wanted);
     }
     ++out_.blobs;
     out_.bytes += job.size;
-    if (job.digest != digest) return judge_bad(job, digest, wanted);
+    if (job.digest != digest) {
+      judge_bad(job, digest, wanted);
+      out_.findings.back().identity = job.identity;
+      return;
+    }
     for (const std::uint64_t size : wanted.sizes) {
       if (size == job.size) continue;
       add(FindingKind::wrong_size, digest, job.path,
@@ -130,6 +136,10 @@ class StoreVerifier {
   }
 
   void judge_bad(const HashJob& job, const Digest& digest, const WantedBlob& wanted) {
+    if (job.has_changed) {
+      return add(FindingKind::unreadable, digest, job.path,
+                 "changes while it is read: verify it again", wanted);
+    }
     if (wanted.sizes.size() != 1 || wanted.sizes.contains(job.size)) {
       return add(FindingKind::wrong_bytes, digest, job.path,
                  fmt::format("has wrong bytes: their SHA-256 is {}", job.digest.hex()), wanted);
@@ -155,9 +165,17 @@ class StoreVerifier {
   }
 
   void find_broken_manifests() {
+    std::unordered_map<Digest, std::vector<std::size_t>> found;
+    for (std::size_t i = 0; i < out_.findings.size(); ++i) {
+      if (out_.findings[i].digest) found[*out_.findings[i].digest].push_back(i);
+    }
     for (const Model* model : models_) {
       for (const Fault& fault : model->faults) {
-        if (is_found(fault)) continue;
+        // What the catalog says of a blob, its hash has told better.
+        if (fault.digest && found.contains(*fault.digest)) {
+          for (const std::size_t i : found.at(*fault.digest)) concern(out_.findings[i], *model);
+          continue;
+        }
         out_.findings.push_back({FindingKind::manifest,
                                  fault.digest,
                                  model->tag_path,
@@ -173,11 +191,9 @@ class StoreVerifier {
     }
   }
 
-  // What the catalog says of a blob, its hash has told better.
-  [[nodiscard]] bool is_found(const Fault& fault) const {
-    if (!fault.digest) return false;
-    return std::ranges::any_of(
-        out_.findings, [&](const Finding& finding) { return finding.digest == fault.digest; });
+  static void concern(Finding& finding, const Model& model) {
+    const auto it = std::ranges::lower_bound(finding.models, model.shown);
+    if (it == finding.models.end() || *it != model.shown) finding.models.insert(it, model.shown);
   }
 
   void add(FindingKind kind, const Digest& digest, const std::string& path, std::string text,
@@ -191,9 +207,9 @@ class StoreVerifier {
   const bool is_of_all_;
   std::vector<const Model*> models_;
   std::unordered_map<Digest, WantedBlob> wanted_;
+  const WantedBlob nobodys_{};
   std::set<Digest> here_;  // in blobs/
   std::vector<HashJob> jobs_;
-  std::vector<Digest> job_digests_;  // of each job
   Verification out_;
 };
 

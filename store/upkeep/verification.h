@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "store/base/file_identity.h"
 #include "store/base/progress.h"
 #include "store/catalog/catalog.h"
 #include "store/folder/store_dir.h"
@@ -21,7 +22,8 @@ enum class FindingKind : std::uint8_t {
   too_long,     // likewise, and it has more than its manifest says
   wrong_bytes,  // likewise, of the right size or of one that nothing tells
   wrong_size,   // its bytes are right, and a manifest gives it another size
-  unreadable,   // permissions, the disk, no regular file, a link that is not followed
+  unreadable,   // permissions, the disk, no regular file, a link that is not followed; or somebody
+                // writes to it
   manifest,     // not a blob: a manifest or a folder of manifests
 };
 
@@ -34,6 +36,7 @@ struct Finding {
   std::string path;                 // relative to the store; any bytes, see printable()
   std::string text;                 // a printable line that goes on from the path
   std::vector<std::string> models;  // shown names of all that are concerned; may be none
+  FileIdentity identity{};          // of the blob's file as it was read, if it was
 
   // Whether the bytes of the file are wrong for sure, so that it is of no use to anybody.
   [[nodiscard]] bool is_bad_blob() const noexcept {

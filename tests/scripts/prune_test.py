@@ -138,14 +138,17 @@ class Store:
     # ---- what is in blobs/ beside that ----
 
     def litter(self):
-        """Returns the names that must go if nothing forbids it, and those that must stay."""
+        """Returns the names that must go if nothing forbids it, those that must stay, and whether
+        a young blob is among them: it may be the last of a pull whose manifest comes next."""
         rng, gone, stays = self.rng, set(), set()
+        may_be_young, has_young = rng.random() < 0.3, False
         for _ in range(rng.randrange(4)):
             digest = self.blob(rng.randbytes(20))
             path = self.blobs / f"sha256-{digest}"
-            if rng.random() < 0.3:
+            if may_be_young and rng.random() < 0.5:
                 self.age(path, rng.choice([-1000, 0, HOUR - 60]))
                 stays.add(path.name)
+                has_young = True
             else:
                 gone.add(path.name)
         for suffix in ("-partial", "-partial-0", "-partial-15", ".tmp"):
@@ -166,7 +169,7 @@ class Store:
             folder = self.blobs / rng.choice(["folder", f"sha256-{rng.randbytes(32).hex()}"])
             self.write(folder / "file", b"mine")
             stays.add(folder.name)
-        return gone, stays
+        return gone, stays, has_young
 
 
 def spoil(store, v1_files, rng):
@@ -192,7 +195,7 @@ def one_store(program, root, rng, is_thorough):
     """Returns what is wrong, or None."""
     store = Store(root, rng)
     v1_files = [path for number in range(rng.randrange(6)) if (path := store.tag(number))]
-    gone, stays = store.litter()
+    gone, stays, has_young = store.litter()
     gone |= {f"sha256-{d}" for d in store.pool} - {f"sha256-{d}" for d in store.referenced}
     gone |= {
         path.name
@@ -201,10 +204,15 @@ def one_store(program, root, rng, is_thorough):
     } - stays
     gone -= {f"sha256-{d}" for d in store.referenced}
     spoiled = spoil(store, v1_files, rng) if rng.random() < 0.15 else None
-    downloading = rng.random() < 0.1
-    if downloading:
+    kind = rng.random()
+    downloading = has_young or kind < 0.2
+    held = None
+    if kind < 0.2:
         path = store.blobs / f"sha256-{rng.randbytes(32).hex()}-partial"
         path.write_bytes(b"part")
+        if kind < 0.1:  # an old one, but somebody has it open
+            store.age(path, 30 * 24 * HOUR)
+            held = path.open("r+b")
     before = {path.name for path in store.blobs.iterdir()}
 
     run = [program, "prune", "--store", str(root)]
@@ -213,6 +221,8 @@ def one_store(program, root, rng, is_thorough):
     if {path.name for path in store.blobs.iterdir()} != before:
         return "it deletes without --yes"
     result = subprocess.run(run + ["--yes"], capture_output=True, text=True, check=False)
+    if held:
+        held.close()
     after = {path.name for path in store.blobs.iterdir()}
     if spoiled:
         if after != before:

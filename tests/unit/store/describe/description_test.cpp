@@ -25,6 +25,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 std::string modelfile_of(const std::filesystem::path& store, const Model& model,
                          const ModelParts& parts) {
@@ -187,7 +188,7 @@ TEST_F(DescribedModel, IsACloudModelByItsConfig) {
             "    tools         \n"
             "\n");
   EXPECT_THAT(modelfile_text(model), HasSubstr("\nFROM m:a\nTEMPLATE {{ .Prompt }}\n"));
-  EXPECT_THAT(modelfile_text(model), HasSubstr("\n# Needs Ollama 0.12.7 or newer.\n"));
+  EXPECT_THAT(modelfile_text(model), HasSubstr("\nREQUIRES 0.12.7\n"));
 }
 
 TEST_F(DescribedModel, SaysWhatIsLeftOut) {
@@ -204,6 +205,61 @@ TEST_F(DescribedModel, SaysWhatIsLeftOut) {
                           HasSubstr("is not a GGUF file")));
   EXPECT_THAT(description_text(description), HasSubstr("    architecture    llama     \n"));
   EXPECT_THAT(description_text(description), HasSubstr("    temperature    0.6"));
+}
+
+TEST_F(DescribedModel, PutsNothingInPlaceOfWhatCannotBeRead) {
+  ManifestSpec manifest = store_.text_model(1, 100);
+  const LayerSpec lost = store_.layer(kTemplateType, "lost");
+  manifest.layers.push_back(lost);
+  std::filesystem::remove(store_.blob_path(*Digest::parse(lost.digest)));
+  const Model& model = store(manifest);
+  const ModelParts parts = read_model_parts(*dir_of_store_, model);
+  EXPECT_EQ(parts.template_, std::nullopt);
+  EXPECT_TRUE(parts.lacks_template);
+  EXPECT_FALSE(parts.lacks_parameters);
+  EXPECT_THAT(modelfile_text(model), Not(HasSubstr("\nTEMPLATE")));
+}
+
+TEST_F(DescribedModel, MayHaveBlobsOfTheOldName) {
+  ManifestSpec manifest = store_.text_model(1, 100);
+  manifest.layers.push_back(store_.layer(kSystemType, "system"));
+  for (const auto& entry : std::filesystem::directory_iterator{store_.root() / "blobs"}) {
+    std::string name = entry.path().filename().string();
+    name[6] = ':';
+    std::filesystem::rename(entry.path(), entry.path().parent_path() / name);
+  }
+  const Model& model = store(manifest);
+  const Description description = describe(*dir_of_store_, model);
+  EXPECT_EQ(description.parts.system, "system");
+  EXPECT_THAT(description.parts.parameters, Not(IsEmpty()));
+  // Of weights too; these are none.
+  EXPECT_THAT(description.parts.gaps, ElementsAre(HasSubstr("is not a GGUF file")));
+}
+
+TEST_F(DescribedModel, HasNoMoreTextThanIsRead) {
+  ManifestSpec manifest;
+  const LayerSpec license = store_.layer(kLicenseType, std::string(10u << 20, 'x'));
+  manifest.layers.assign(8, license);
+  const Model& model = store(manifest);
+  const ModelParts parts = read_model_parts(*dir_of_store_, model);
+  EXPECT_EQ(parts.licenses.size(), 6u);
+  EXPECT_THAT(parts.gaps, testing::SizeIs(2));
+  EXPECT_TRUE(parts.lacks_license);
+}
+
+TEST_F(DescribedModel, ShowsNoLineThatIsTooLong) {
+  ManifestSpec manifest = store_.text_model(1, 100);
+  manifest.layers.push_back(
+      store_.layer(kSystemType, "first\n" + std::string(100'000, 'x') + "\nthird\n"));
+  const std::string shown = text(store(manifest));
+  EXPECT_THAT(shown, HasSubstr("  System\n    first    \n\n"));
+}
+
+TEST(Parameters, GiveNoOrdersToTheTerminal) {
+  const auto parameters =
+      parse_parameters({"{\"a\":{\"b\":\"\xC2\x9B"
+                        "2J\\u001b\"}}"});
+  EXPECT_EQ(parameters.at(0).shown, R"({"b":"\u009b2J\u001b"})");
 }
 
 TEST_F(DescribedModel, HasAModelfileThatSaysAllThatOneCanSay) {

@@ -34,6 +34,18 @@ TEST(TextTable, WrapsEvenly) {
             "\n");
 }
 
+// Each in no time, and in no more memory than the texts have.
+TEST(TextTable, BearsLongTexts) {
+  std::string words(64'000, 'a');
+  for (std::size_t i = 1; i < words.size(); i += 2) words[i] = ' ';
+  const std::string text = text_section("System", {{words, std::string(64'000, 'b')}}, 100);
+  EXPECT_LT(text.size(), 2'000'000u);
+  EXPECT_THAT(text, testing::HasSubstr("\n      a a a"));
+  std::vector<TextRow> rows(1000, TextRow{"a", "b"});
+  rows.push_back({std::string(64'000, 'c'), "d"});
+  EXPECT_LT(text_section("Parameters", rows, 1000).size(), 2'000'000u);
+}
+
 TEST(TextTable, GivesNoOrdersToTheTerminal) {
   EXPECT_THAT(text_section("System", {{"\x1B[2J\\"}}, 100),
               testing::HasSubstr("    \\x1b[2J\\    "));

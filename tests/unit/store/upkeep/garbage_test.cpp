@@ -55,9 +55,13 @@ class Prune : public testing::Test {
     for (const BlobEntry& entry : entries) names.push_back(entry.name);
     return names;
   }
+  [[nodiscard]] DeletionReport delete_all(const Garbage& garbage,
+                                          const WriteCalls& calls = WriteCalls::kernel()) const {
+    return delete_garbage(StoreDir{store_.root(), OutsideLinks::follow}, garbage.files, calls);
+  }
   [[nodiscard]] std::vector<Deletion> remove(const Garbage& garbage,
                                              const WriteCalls& calls = WriteCalls::kernel()) const {
-    return delete_garbage(StoreDir{store_.root(), OutsideLinks::follow}, garbage.files, calls);
+    return delete_all(garbage, calls).deletions;
   }
 
   TempDir dir_;
@@ -97,11 +101,15 @@ TEST_F(Prune, DeletesWhatNothingNames) {
 }
 
 TEST_F(Prune, HonoursTheHourOfGrace) {
-  const std::string young = orphan("young", 3500), old = orphan("old", 3700);
-  (void)orphan("of tomorrow", -86400);
-  const Garbage garbage = find();
-  EXPECT_THAT(names(garbage.files), ElementsAre(old));
-  EXPECT_THAT(garbage.kept, SizeIs(2));
+  const std::string blob = orphan("blob", 3500);
+  for (const std::int64_t age_of_blob : {3500, -86400}) {  // a time from the future is young, too
+    age(blob, age_of_blob);
+    ASSERT_THAT(find().kept, SizeIs(1));
+    EXPECT_EQ(find().kept[0].reason, KeptBecause::young);
+    EXPECT_THAT(find().files, IsEmpty());
+  }
+  age(blob, 3700);
+  EXPECT_THAT(names(find().files), ElementsAre(blob));
 }
 
 TEST_F(Prune, LeavesAllWhileSomethingIsDownloaded) {
@@ -110,6 +118,42 @@ TEST_F(Prune, LeavesAllWhileSomethingIsDownloaded) {
   const Garbage garbage = find();
   EXPECT_THAT(garbage.files, IsEmpty());
   ASSERT_THAT(garbage.kept, SizeIs(2));
+}
+
+// The early layers of a long pull are older than an hour, and when all are there no partial is.
+TEST_F(Prune, TakesAYoungBlobThatNothingNamesForADownload) {
+  const ManifestSpec model = store_.text_model(1, 100);
+  store_.v1("a:1", model);  // its blobs are young, and tell nothing
+  const std::string first = orphan("first layer of a pull");
+  EXPECT_THAT(names(find().files), ElementsAre(first));
+  (void)orphan("its last layer", 60);
+  const Garbage garbage = find();
+  EXPECT_THAT(garbage.files, IsEmpty());
+  ASSERT_THAT(garbage.kept, SizeIs(2));
+  for (const KeptFile& kept : garbage.kept) {
+    EXPECT_EQ(kept.reason,
+              kept.entry.name == first ? KeptBecause::downloading : KeptBecause::young);
+  }
+}
+
+TEST_F(Prune, TakesAnOpenPartialForADownloadHoweverOld) {
+  const std::string blob = orphan("first layer of a pull");
+  const std::string partial = "sha256-" + std::string(64, 'a') + "-partial";
+  write_file(blobs() / partial, "x");
+  age(partial, 86400);
+  EXPECT_THAT(names(find().files), UnorderedElementsAre(blob, partial));
+  {
+    const UniqueFd fd{::open((blobs() / partial).c_str(), O_RDWR | O_CLOEXEC)};  // seen by a lease
+    EXPECT_THAT(find().files, IsEmpty());
+  }
+  const Background pull{{"sh", "-c", "exec sleep 60 < " + (blobs() / partial).string()}};
+  ASSERT_TRUE(eventually([&] { return find().files.empty(); }));
+  const Garbage garbage = find();
+  ASSERT_THAT(garbage.kept, SizeIs(2));
+  for (const KeptFile& kept : garbage.kept) {
+    EXPECT_EQ(kept.reason,
+              kept.entry.name == blob ? KeptBecause::downloading : KeptBecause::in_use);
+  }
 }
 
 TEST_F(Prune, RefusesIfAManifestMayNameAnything) {
@@ -193,8 +237,52 @@ TEST_F(Prune, SparesEverythingIfAManifestIsBadByThen) {
   const std::string blob = orphan("orphan");
   const Garbage garbage = find();
   store_.v1_bytes("m:a", "");
-  EXPECT_TRUE(remove(garbage).at(0).is_spared);
+  const DeletionReport report = delete_all(garbage);
+  EXPECT_TRUE(report.deletions.at(0).is_spared);
+  ASSERT_THAT(report.doubts, SizeIs(1));
+  EXPECT_EQ(report.doubts[0].path, "manifests/registry.ollama.ai/library/m/a");
   EXPECT_TRUE(fs::exists(blobs() / blob));
+}
+
+TEST_F(Prune, CountsWhatIsGoneForNothing) {
+  const std::string gone = orphan("gone"), here = orphan("here");
+  const Garbage garbage = find();
+  fs::remove(blobs() / gone);
+  WriteFaultPlan plan;
+  const FaultyWrites calls{plan};
+  plan.fail(write_call::kUnlinkat, ENOENT);  // it goes at the last moment
+  for (const Deletion& deletion : remove(garbage, calls)) {
+    EXPECT_FALSE(deletion.error);
+    EXPECT_EQ(deletion.is_gone || deletion.is_spared, true) << deletion.entry.name;
+  }
+  EXPECT_TRUE(fs::exists(blobs() / here));
+}
+
+// Whether it is open is not known then.
+TEST_F(Prune, DeletesNothingThatCannotBeOpenedForAnotherReasonThanItsMode) {
+  store_.v1("a:1", store_.text_model(1, 100));
+  store_.v2("b:1", store_.text_model(2, 100));
+  for (const auto& entry : fs::directory_iterator{blobs()}) age(entry.path().filename(), 7200);
+  const std::string blob = orphan("blob");
+  const Garbage garbage = find();
+  FaultPlan plan;
+  const FaultyCalls calls{plan};
+  const StoreDir store{store_.root(), OutsideLinks::follow, {}, calls};
+  bool has_failed = false;
+  for (std::uint64_t nth = 0; nth < 200 && fs::exists(blobs() / blob); ++nth) {
+    plan.fail(call::kAll, EIO, nth);
+    const std::uint64_t before = plan.injected;
+    try {
+      const DeletionReport report = delete_garbage(store, garbage.files);
+      ASSERT_THAT(report.deletions, SizeIs(1));
+      has_failed |= report.deletions[0].error == std::errc::io_error;
+    } catch (const std::system_error&) {
+      ASSERT_NE(plan.injected, before);
+    }
+    ASSERT_EQ(fs::exists(blobs() / blob), plan.injected != before) << nth;
+  }
+  EXPECT_TRUE(has_failed);
+  EXPECT_FALSE(fs::exists(blobs() / blob));
 }
 
 TEST_F(Prune, SparesWhatSomebodyHasOpen) {

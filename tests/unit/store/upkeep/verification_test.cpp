@@ -3,15 +3,18 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 
 #include "store/catalog/model_query.h"
 #include "store/upkeep/quarantine.h"
@@ -50,6 +53,13 @@ class StoreVerification : public testing::Test {
     std::string bytes = read_file(file);
     bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << bit % 8));
     write_file(file, bytes);
+  }
+
+  // A blob that was found to be bad a moment ago.
+  [[nodiscard]] BadBlob found_now(const std::string& name) const {
+    struct stat st {};
+    EXPECT_EQ(::stat((store_.root() / "blobs" / name).c_str(), &st), 0);
+    return {"blobs/" + name, FileIdentity::of(st)};
   }
 
   TempDir dir_;
@@ -143,6 +153,25 @@ TEST_F(StoreVerification, FindsBadManifests) {
                                  "manifests/registry.ollama.ai/library/b/1"));
 }
 
+// Its names are known by the tag alone, which leads to it.
+TEST_F(StoreVerification, CountsTheManifestsBlobToItsModel) {
+  store_.v1("a:1", store_.text_model(1, 1000));
+  const Digest manifest = store_.v2("c:1", store_.text_model(2, 1000));
+  flip(store_.blob_path(manifest), 100);
+  for (const std::vector<std::string>& names : {std::vector<std::string>{}, {"c:1"}}) {
+    const auto findings = verify(names).findings;
+    ASSERT_THAT(findings, SizeIs(1));
+    EXPECT_EQ(findings[0].path, manifest.blob_path());
+    EXPECT_EQ(findings[0].kind, FindingKind::wrong_bytes);
+    EXPECT_THAT(findings[0].models, ElementsAre("c:1"));
+  }
+  fs::remove(store_.blob_path(manifest));
+  const auto findings = verify({"c:1"}).findings;
+  ASSERT_THAT(findings, SizeIs(1));
+  EXPECT_EQ(findings[0].kind, FindingKind::manifest);
+  EXPECT_THAT(findings[0].models, ElementsAre("c:1"));
+}
+
 TEST_F(StoreVerification, SaysWhatCannotBeRead) {
   const ManifestSpec a = store_.text_model(1, 1000);
   store_.v1("a:1", a);
@@ -198,7 +227,7 @@ TEST_F(StoreVerification, MovesBadBlobsBesideTheOthers) {
   const StoreDir store{store_.root(), OutsideLinks::refuse};
   const std::string name = Digest::parse(a.layers[0].digest)->blob_name();
   for (const std::string suffix : {"", "-2", "-3"}) {
-    const auto moved = quarantine(store, {"blobs/" + name});
+    const auto moved = quarantine(store, {found_now(name)});
     ASSERT_THAT(moved, SizeIs(1));
     EXPECT_FALSE(moved[0].error);
     EXPECT_EQ(moved[0].to, store.path() / "blobs-quarantine" / (name + suffix));
@@ -209,10 +238,60 @@ TEST_F(StoreVerification, MovesBadBlobsBesideTheOthers) {
   EXPECT_THAT(verify().findings, SizeIs(1));
 }
 
+TEST_F(StoreVerification, DoesNotMoveWhatIsAnotherFileByNow) {
+  const ManifestSpec a = store_.text_model(1, 1000);
+  store_.v1("a:1", a);
+  const std::string good = read_file(path(a.layers[0]));
+  flip(path(a.layers[0]), 0);
+  const auto findings = verify().findings;
+  ASSERT_THAT(findings, SizeIs(1));
+  fs::remove(path(a.layers[0]));
+  write_file(path(a.layers[0]), good);  // a pull has mended it
+  const StoreDir store{store_.root(), OutsideLinks::refuse};
+  const auto moved = quarantine(store, {{findings[0].path, findings[0].identity}});
+  ASSERT_THAT(moved, SizeIs(1));
+  EXPECT_TRUE(moved[0].has_changed);
+  EXPECT_FALSE(moved[0].is_moved());
+  EXPECT_EQ(read_file(path(a.layers[0])), good);
+  EXPECT_THAT(verify().findings, IsEmpty());
+}
+
+// ---- a file that changes while it is read ----
+
+class Meddling final : public Progress {
+ public:
+  explicit Meddling(std::function<void(int)> action) : action_{std::move(action)} {}
+  void add(std::uint64_t) override { action_(++calls); }
+
+  int calls = 0;
+
+ private:
+  std::function<void(int)> action_;
+};
+
+TEST_F(StoreVerification, HashesWhatChangesMeanwhileOnceMore) {
+  const LayerSpec layer = store_.layer(kModelType, "right");
+  const StoreDir store{store_.root(), OutsideLinks::refuse};
+  const auto catalog = Catalog::read(store);
+  write_file(path(layer), "not right");  // of another size: the kernel's clock has ticks
+  Meddling once{[&](int call) {
+    if (call == 1) write_file(path(layer), "right");
+  }};
+  EXPECT_THAT(verify_store(store, *catalog, {}, once).findings, IsEmpty());
+  EXPECT_EQ(once.calls, 2);
+  write_file(path(layer), "wrong");
+  Meddling always{[&](int) { write_file(path(layer), read_file(path(layer)) + "wrong"); }};
+  const auto findings = verify_store(store, *catalog, {}, always).findings;
+  ASSERT_THAT(findings, SizeIs(1));
+  EXPECT_EQ(findings[0].kind, FindingKind::unreadable);
+  EXPECT_FALSE(findings[0].is_bad_blob());
+  EXPECT_EQ(always.calls, 2);
+}
+
 TEST_F(StoreVerification, LeavesBlobsWhereTheyAreIfTheyCannotBeMoved) {
   const LayerSpec blob = store_.layer(kModelType, "blob");
   const StoreDir store{store_.root(), OutsideLinks::refuse};
-  const std::string relative = "blobs/" + path(blob).filename().string();
+  const BadBlob relative = found_now(path(blob).filename().string());
   WriteFaultPlan plan;
   const FaultyWrites calls{plan};
   plan.fail(write_call::kRenameat2, EACCES);
