@@ -119,7 +119,7 @@ Json json_of(const StoreDir& store, const Catalog& catalog, const Indexes& index
 
 class Du final : public Command {
  public:
-  Du() : Command{"du", "Say what room models take, and what deleting them frees"} {}
+  Du() : Command{"du", "Say what room models take"} {}
 
   void add_options(CLI::App& app) override {
     app.add_option("MODEL", names_, "Weigh these alone")->type_name("");

@@ -137,16 +137,16 @@ class Export final : public Command {
   Export() : Command{"export", "Write models to a tar, a directory or a pipe"} {}
 
   void add_options(CLI::App& app) override {
-    app.add_option("MODEL", names_, "Names as `ollama list` shows them, also with wildcards")
+    app.add_option("MODEL", names_, "Names as in `ollama list`, also with wildcards")
         ->required()
         ->type_name("");
     app.add_option("-o,--output", output_, "The file, a directory for it, or - for a pipe")
         ->type_name("FILE")
         ->check([](const std::string& value) { return value.empty() ? "may not be empty" : ""; });
-    app.add_option("--format", format_, "tar, tar.zst, tar.gz or dir (default: by the file's name)")
+    app.add_option("--format", format_, "tar, tar.zst, tar.gz or dir (default: by the name)")
         ->type_name("FORMAT")
         ->check(CLI::IsMember{kExportFormats});
-    app.add_option("--have", have_, "Leave out the blobs of a models folder, or of a list of them")
+    app.add_option("--have", have_, "Leave out blobs that a folder or a list has")
         ->type_name("DIR|LIST|-");
     app.add_flag("--force", force_, "Replace what is there");
     app.add_flag("--dry-run", dry_run_, "Only print what would be written");

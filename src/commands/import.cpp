@@ -113,7 +113,7 @@ class Import final : public Command {
   Import() : Command{"import", "Take models from an archive or a folder into a store"} {}
 
   void add_options(CLI::App& app) override {
-    app.add_option("SOURCE", sources_, "Archives, directories, parts of one archive; - for a pipe")
+    app.add_option("SOURCE", sources_, "Archives, directories, parts of one; - for a pipe")
         ->required()
         ->type_name("");
     add_store(app, store_);

@@ -88,11 +88,13 @@ void print_faults(const Catalog& catalog) {
 }
 
 // Entries of blobs/ that Ollama does not find or does not know.
-std::vector<Problem> strays_in_blobs(const StoreDir& store) try {
+std::vector<Problem> strays_in_blobs(const StoreDir& store, const Catalog& catalog) try {
   std::vector<Problem> strays;
   for (const BlobEntry& entry : list_blob_folder(store)) {
     std::string text;
     if (entry.name == "blobs") continue;  // a nested store
+    const auto named = Digest::parse(entry.name);
+    if (named && catalog.blob_index(*named)) continue;  // its models say what is wrong
     if (entry.kind == BlobEntryKind::foreign || entry.kind == BlobEntryKind::folder) {
       text = "is no blob: its name is not that of a digest";
     } else if (entry.kind == BlobEntryKind::blob && entry.path() != entry.digest->blob_path() &&
@@ -111,7 +113,7 @@ std::vector<Problem> strays_in_blobs(const StoreDir& store) try {
 std::vector<Problem> problems_of(const StoreDir& store, const Catalog& catalog) {
   std::vector<Problem> problems{catalog.problems().begin(), catalog.problems().end()};
   std::ranges::move(nested_stores(store), std::back_inserter(problems));
-  std::ranges::move(strays_in_blobs(store), std::back_inserter(problems));
+  std::ranges::move(strays_in_blobs(store, catalog), std::back_inserter(problems));
   std::ranges::stable_sort(problems, {}, &Problem::path);
   return problems;
 }
@@ -194,8 +196,7 @@ class List final : public Command {
   void add_options(CLI::App& app) override {
     add_store_arguments(app, arguments_);
     add_json(app, json_);
-    app.add_flag("--blobs", blobs_, "Print the digest of every blob instead, for export --have")
-        ->excludes("--json");
+    app.add_flag("--blobs", blobs_, "Print the digests of all blobs instead")->excludes("--json");
   }
 
   ExitStatus run() override {

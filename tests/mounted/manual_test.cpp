@@ -51,7 +51,7 @@ Names options_in_help(const std::vector<std::string>& command) {
   for (std::string line; std::getline(lines, line);) {
     if (line.rfind("  -", 0) != 0) continue;
     const std::string head = line.substr(2, line.find(' ', 2) - 2);
-    names.merge(all_matches(head, "(--?[a-z]+)"));
+    names.merge(all_matches(head, "(--?[a-z][a-z-]*)"));
   }
   return names;
 }
@@ -63,7 +63,8 @@ Names options_in_page(const std::string& heading) {
   for (std::string line; std::getline(lines, line);) {
     if (line.rfind(".It Fl ", 0) != 0) continue;
     const std::string flags = line.substr(6, line.find(" Ar ") - 6);
-    for (const std::string& name : all_matches(flags, "[ ](-?[a-z]+)")) names.insert("-" + name);
+    for (const std::string& name : all_matches(flags, "[ ](-?[a-z][a-z-]*)"))
+      names.insert("-" + name);
   }
   return names;
 }

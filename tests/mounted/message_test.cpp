@@ -60,12 +60,20 @@ INSTANTIATE_TEST_SUITE_P(
                  "one argument too many for mount: list; a store is given with --store DIR\n"},
         SlipCase{"Unmount",
                  {"unmount", "view"},
-                 "there is no command unmount; there are: mount, umount, list\n"},
-        SlipCase{"Ls", {"ls"}, "there is no command ls; there are: mount, umount, list\n"},
+                 "there is no command unmount; there are: mount, umount, list, show, export, "
+                 "import, verify, du, prune\n"},
+        SlipCase{"Ls",
+                 {"ls"},
+                 "there is no command ls; there are: mount, umount, list, show, export, import, "
+                 "verify, du, prune\n"},
         SlipCase{"HelpAsACommand",
                  {"help"},
-                 "there is no command help; there are: mount, umount, list\n"},
-        SlipCase{"NoCommand", {}, "a subcommand is required: mount, umount, list\n"},
+                 "there is no command help; there are: mount, umount, list, show, export, import, "
+                 "verify, du, prune\n"},
+        SlipCase{"NoCommand",
+                 {},
+                 "a subcommand is required: mount, umount, list, show, export, import, verify, du, "
+                 "prune\n"},
         SlipCase{
             "UnknownOptionOfACommand", {"list", "--stor", "models"}, "unknown option: --stor\n"},
         SlipCase{"UnknownOption", {"--frob"}, "unknown option: --frob\n"},
@@ -258,6 +266,8 @@ TEST_F(Taught, ReadmeEndsTheMountAsItWasMade) {
                                  "ollamafs umount '" + place_.string() + "'\n"));
     EXPECT_EQ(type(readme.substr(readme.rfind("    "))).status, 0);
     EXPECT_FALSE(is_mounted(place_));
+    // The daemon removes the mount point when it leaves, which is after the unmount.
+    EXPECT_TRUE(eventually([&] { return !fs::exists(place_); }));
   }
 }
 

@@ -207,13 +207,15 @@ TEST_P(PinnedUnder, GetsOneVersionOrFails) {
   const SshServer server;
   Mount mount{store.root(), {.arguments = {"-o", "hold=1"}}};
   unsigned sound = 0;
+  // Once: Ollama does not write blobs again that are there.
+  const ManifestSpec another = version(0, "You are another.");
   for (unsigned round = 0; round < 8; ++round) {
     SCOPED_TRACE(round);
     const bool all = round % 2 == 1;  // of models/, not of the model alone
     const fs::path into = dir / ("copy" + std::to_string(round));
     std::thread ollama{[&] {
       ::usleep(round * 15'000);
-      store.v1("some:model", round % 4 < 2 ? version(0, "You are another.") : first);
+      store.v1("some:model", round % 4 < 2 ? another : first);
     }};
     const Result result =
         copy(GetParam(), mount / (all ? "models" : "models/some+model"), into, server.config());
@@ -221,7 +223,7 @@ TEST_P(PinnedUnder, GetsOneVersionOrFails) {
     for (const std::string& path : manifests_in(into)) {
       if (path.find("some") == path.npos) continue;
       const std::string json = read_file(into / path);
-      EXPECT_THAT(json, AnyOf(first.json(), version(0, "You are another.").json()));
+      EXPECT_THAT(json, AnyOf(first.json(), another.json()));
       const fs::path model = into / path.substr(0, path.find("manifests"));
       const auto manifest = nlohmann::json::parse(json);
       for (const auto& layer : manifest.at("layers")) {
