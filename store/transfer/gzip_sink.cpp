@@ -52,8 +52,9 @@ GzipSink::GzipSink(ByteSink& out)
 }
 
 GzipSink::~GzipSink() {
-  // Freeing it would write the end, and make of what was broken off a file that looks whole.
-  archive_write_fail(writer_);
+  // Freeing it writes the end, which would make of what was broken off a file that looks whole: so
+  // nothing more gets out. (After archive_write_fail(3) zlib's memory would be lost.)
+  if (!output_->error) output_->error = std::make_exception_ptr(std::runtime_error{"broken off"});
   archive_write_free(writer_);
 }
 
