@@ -1,4 +1,4 @@
-"""Rows: `ollamafs import`, against the tools that do a part of it each: hash, copy, pack, unpack."""
+"""Rows: `ollamafs import`, against the tools that do a part of it each: hash, and copy."""
 
 import time
 
@@ -10,7 +10,6 @@ from .row import Row, ratio_of
 
 def rows(fixtures):
     yield from rate_rows(fixtures)
-    yield from usual_way_rows(fixtures)
 
 
 def timed(steps, target):
@@ -30,9 +29,9 @@ def exported(fixtures, model, name):
 
 
 def rate_rows(fixtures):
-    """All in GB/s of the model."""
-    big = lambda: fixtures.big
-    tar = lambda: exported(fixtures, big(), "big")
+    """All in GB/s of the model, whose blobs have the digests that they are named by."""
+    big = lambda: fixtures.split
+    tar = lambda: exported(fixtures, big(), "split")
 
     def into(target):
         run(fixtures.program, "import", tar(), "--store", target / "store", "--quiet")
@@ -64,8 +63,9 @@ def rate_rows(fixtures):
         return big().size / timed(lambda: into(target), target) / 1e9
 
     def hashed():
-        warm(big().blob)
-        return big().size / seconds("openssl", "dgst", "-sha256", big().blob) / 1e9
+        for blob in big().blobs:
+            warm(blob)
+        return big().size / seconds("openssl", "dgst", "-sha256", *big().blobs) / 1e9
 
     for temperature, state in (("warm", warm), ("cold", cold)):
         is_cold = state is cold
@@ -74,45 +74,6 @@ def rate_rows(fixtures):
             hashed_and_copied(state), None if is_cold else ratio_of(1.3), cold=is_cold, tools=("openssl",), repeats=3,
         )
     yield Row(
-        "import of a tar whose blobs are there, warm", "GB/s", there, "openssl dgst -sha256 of the blob", hashed,
+        "import of a tar whose blobs are there, warm", "GB/s", there, "openssl dgst -sha256 of the blobs", hashed,
         tools=("openssl",), repeats=3,
-    )
-
-
-def usual_way_rows(fixtures):
-    """From one store into another; gzip is so slow that a smaller model must do."""
-    size = fixtures.settings.small // (1 << 20)
-
-    def ours():
-        target = fixtures.empty_target()
-        tar = fixtures.work / "way.tar"
-        warm(fixtures.small.blob)
-
-        def steps():
-            run(fixtures.program, "export", "bench:small", "--store", fixtures.small.store, "--quiet", "-o", tar)
-            run(fixtures.program, "import", tar, "--store", target / "store", "--quiet")
-
-        try:
-            return timed(steps, target)
-        finally:
-            tar.unlink(missing_ok=True)
-
-    def usual():
-        directory = fixtures.files_of(fixtures.small)
-        target = fixtures.empty_target()
-        package = fixtures.work / "way.tar.gz"
-        warm(fixtures.small.blob)
-
-        def steps():
-            run("tar", "czf", package, "-C", directory, ".")
-            run("tar", "xzf", package, "-C", target)
-
-        try:
-            return timed(steps, target)
-        finally:
-            package.unlink(missing_ok=True)
-
-    yield Row(
-        f"export and import, verified, synced ({size} MiB)", "s", ours, "tar czf, then tar xzf", usual,
-        ratio_of(20), repeats=3,
     )
