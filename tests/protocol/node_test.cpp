@@ -72,27 +72,25 @@ TEST_F(NodeTest, ADirectoryShowsItsModeAndItsSubdirectories) {
   EXPECT_EQ(attr.nlink, 4U);  // its name, its ".", and the ".." of blobs/ and manifests/
 }
 
-TEST_F(NodeTest, TimesComeFromTheDigests) {
-  const auto mtime = [this](const std::string& path) {
-    return kernel.getattr(kernel.walk(path)).value.attr.mtime;
-  };
-  const std::uint64_t model = time_of(Digest::of(manifest));
+TEST_F(NodeTest, ABlobsTimeComesFromItsDigest) {
   EXPECT_EQ(kernel.getattr(blob()).value.attr.mtime, time_of(*Digest::parse(weights.digest)));
-  EXPECT_EQ(mtime(kArchive), model);
-  for (const char* below : {"", "/blobs", "/manifests", "/manifests/registry.ollama.ai"}) {
-    EXPECT_EQ(mtime(kDirectory + std::string{below}), model) << below;
-  }
-  EXPECT_EQ(mtime("archives/me"), model);  // the newest, and only one, below
 }
 
-TEST_F(NodeTest, AManifestShowsItsOwnTimeInEvenSeconds) {
+TEST_F(NodeTest, AModelShowsTheTimeOfItsManifestInEvenSeconds) {
   const auto path = store.builder().v1_path(*ModelName::parse("me/two:b"));
   const timespec odd[] = {{1'700'000'001, 999}, {1'700'000'001, 999}};
   ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), odd, 0), 0);
   store.rescan();
-  const fuse_attr attr = kernel.getattr(kernel.walk(kManifest)).value.attr;
-  EXPECT_EQ(attr.mtime, 1'700'000'000U);
-  EXPECT_EQ(attr.size, manifest.size());
+  const auto mtime = [this](const std::string& shown) {
+    return kernel.getattr(kernel.walk(shown)).value.attr.mtime;
+  };
+  EXPECT_EQ(mtime(kManifest), 1'700'000'000U);
+  EXPECT_EQ(mtime(kArchive), 1'700'000'000U);
+  for (const char* below : {"", "/blobs", "/manifests", "/manifests/registry.ollama.ai"}) {
+    EXPECT_EQ(mtime(kDirectory + std::string{below}), 1'700'000'000U) << below;
+  }
+  EXPECT_EQ(mtime("archives/me"), 1'700'000'000U);  // the newest, and only one, below
+  EXPECT_EQ(kernel.getattr(kernel.walk(kManifest)).value.attr.size, manifest.size());
 }
 
 TEST_F(NodeTest, TheOwnerIsTheOwnerOfTheStoresFile) {
@@ -184,9 +182,15 @@ TEST_F(NodeTest, AnAttributeIsMeasuredThenRead) {
 TEST_F(NodeTest, AnAttributeThatANodeDoesNotHaveIsNoData) {
   for (const std::uint32_t size : {0U, 100U}) {
     EXPECT_EQ(kernel.getxattr(blob(), "user.ollamafs.name", size).error, ENODATA);  // it has many
-    EXPECT_EQ(kernel.getxattr(blob(), "security.capability", size).error, ENODATA);
-    EXPECT_EQ(kernel.getxattr(blob(), "", size).error, ENODATA);
     EXPECT_EQ(kernel.getxattr(FUSE_ROOT_ID, "user.ollamafs.digest", size).error, ENODATA);
+  }
+}
+
+TEST_F(NodeTest, AnAttributeOfAnotherKindIsNotSupported) {
+  for (const std::uint32_t size : {0U, 100U}) {
+    for (const char* name : {"security.capability", "system.posix_acl_access", "trusted.x", ""}) {
+      EXPECT_EQ(kernel.getxattr(blob(), name, size).error, EOPNOTSUPP) << name;
+    }
   }
 }
 
