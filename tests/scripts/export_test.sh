@@ -5,16 +5,8 @@
 # 20 GiB takes. Needs root, for a small disk in a mount namespace of its own, which ends with it.
 set -eu
 
-if [ "${2-}" != inside ]; then
-  build=$(cd "$1" && pwd)
-  [ "$(id -u)" -eq 0 ] || { echo "needs root for a mount namespace of its own" >&2; exit 1; }
-  work=$(mktemp -d)
-  trap 'rm -rf --one-file-system "$work"' EXIT
-  unshare --mount "$0" "$build" inside "$work"
-  exit
-fi
-build=$1
-work=$3
+. "$(dirname "$0")/machine.sh"
+in_namespaces "$@"
 program=$build/src/ollamafs
 cd "$work"
 

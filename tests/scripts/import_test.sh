@@ -6,25 +6,12 @@ set -eu
 
 user=games # any ordinary one that every Debian has
 
-if [ "${2-}" != inside ]; then
-  build=$(cd "$1" && pwd)
-  [ "$(id -u)" -eq 0 ] || { echo "needs root for namespaces of its own" >&2; exit 1; }
-  work=$(mktemp -d)
-  trap 'rm -rf --one-file-system "$work"' EXIT
-  chmod 0755 "$work"
-  unshare --mount --pid --fork --mount-proc "$0" "$build" inside "$work"
-  exit
-fi
-build=$1
-work=$3
+. "$(dirname "$0")/machine.sh"
+in_namespaces "$@"
 cp "$build/src/ollamafs" "$work/ollamafs"
 make_store=$build/tests/support/make-store
 
-# No Ollama on this machine.
-for dir in /etc/systemd/system /run/systemd/system /usr/local/lib/systemd/system \
-  /usr/lib/systemd/system /usr/share/ollama /var/lib/ollama /var/snap/ollama /root/.ollama; do
-  if [ -d $dir ]; then mount -t tmpfs none $dir; fi
-done
+hide_ollama
 unset OLLAMA_MODELS
 
 # --- What the tests say ---
@@ -155,10 +142,7 @@ run 2 import "$work/models.tar" --name 'a b' --store "$work/printed"
 
 # --- From a mount: of another store, of the same ---
 
-mkdir "$work/dev"
-mount -t tmpfs -o mode=0755 none "$work/dev"
-mknod -m 0666 "$work/dev/fuse" c 10 229
-mount --bind "$work/dev/fuse" /dev/fuse
+open_fuse_to_all
 "$work/ollamafs" mount --store "$work/source" "$work/view" >/dev/null 2>&1
 for source in models archives/me/describer+latest.tar; do
   run 8 import "$work/view/$source" --store "$work/source"

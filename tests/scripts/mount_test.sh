@@ -10,31 +10,15 @@ user=games # any ordinary one that every Debian has
 
 # --- The machine ---
 
-if [ "${2-}" != inside ]; then
-  build=$(cd "$1" && pwd)
-  [ "$(id -u)" -eq 0 ] || { echo "needs root for namespaces of its own" >&2; exit 1; }
-  work=$(mktemp -d)
-  trap 'rm -rf --one-file-system "$work"' EXIT
-  chmod 0755 "$work"
-  unshare --mount --pid --fork --mount-proc "$0" "$build" inside "$work"
-  exit
-fi
-build=$1
-work=$3
+. "$(dirname "$0")/machine.sh"
+in_namespaces "$@"
 source=$(cd "$(dirname "$0")/../.." && pwd)
 tree=$work/tree
 
-# A /dev/fuse that everybody may open, whatever this machine's is like.
-mkdir "$work/dev"
-mount -t tmpfs -o mode=0755 none "$work/dev"
-mknod -m 0666 "$work/dev/fuse" c 10 229
-mount --bind "$work/dev/fuse" /dev/fuse
+open_fuse_to_all
 
-# No Ollama; and the user may do everything with sudo.
-for dir in /etc/systemd/system /run/systemd/system /usr/local/lib/systemd/system \
-  /usr/lib/systemd/system /usr/share/ollama /var/lib/ollama /var/snap/ollama /root/.ollama; do
-  if [ -d $dir ]; then mount -t tmpfs none $dir; fi
-done
+# The user may do everything with sudo.
+hide_ollama
 echo "$user ALL=(ALL:ALL) NOPASSWD: ALL" >"$work/sudoers"
 chmod 0440 "$work/sudoers"
 mount --bind "$work/sudoers" /etc/sudoers

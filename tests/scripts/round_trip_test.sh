@@ -5,18 +5,11 @@
 # In a mount namespace of its own, which ends with it.
 set -eu
 
-if [ "${2-}" != inside ]; then
-  build=$(cd "$1" && pwd)
-  [ "$(id -u)" -eq 0 ] || { echo "needs root for namespaces of its own" >&2; exit 1; }
-  work=$(mktemp -d)
-  trap 'rm -rf --one-file-system "$work"' EXIT
-  unshare --mount --pid --fork --mount-proc "$0" "$build" inside "$work"
-  exit
-fi
-ollamafs=$1/src/ollamafs
-work=$3
+. "$(dirname "$0")/machine.sh"
+in_namespaces "$@"
+ollamafs=$build/src/ollamafs
 store=$work/store
-"$1/tests/support/make-store" "$store"
+"$build/tests/support/make-store" "$store"
 
 failed=0
 fail() {

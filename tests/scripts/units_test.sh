@@ -8,24 +8,12 @@ set -eu
 
 # --- The machine ---
 
-if [ "${2-}" != inside ]; then
-  build=$(cd "$1" && pwd)
-  [ "$(id -u)" -eq 0 ] || { echo "needs root for namespaces of its own" >&2; exit 1; }
-  work=$(mktemp -d)
-  trap 'rm -rf --one-file-system "$work"' EXIT
-  chmod 0755 "$work"
-  unshare --mount --pid --fork --mount-proc "$0" "$build" inside "$work"
-  exit
-fi
-build=$1
-work=$3
+. "$(dirname "$0")/machine.sh"
+in_namespaces "$@"
 mount -t tmpfs -o mode=0755 none "$work"
 
 # A /dev/fuse that everybody may open, and a /run that is empty.
-mkdir "$work/dev"
-mount -t tmpfs -o mode=0755 none "$work/dev"
-mknod -m 0666 "$work/dev/fuse" c 10 229
-mount --bind "$work/dev/fuse" /dev/fuse
+open_fuse_to_all
 mount -t tmpfs -o mode=0755 none /run
 
 prefix=$(sed -n 's/^CMAKE_INSTALL_PREFIX:PATH=//p' "$build/CMakeCache.txt")
