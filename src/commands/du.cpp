@@ -5,7 +5,6 @@
 #include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -14,6 +13,7 @@
 #include "src/commands/common_options.h"
 #include "src/say/exit_status.h"
 #include "src/say/human.h"
+#include "src/say/output.h"
 #include "src/store/named_models.h"
 #include "src/store/store_arguments.h"
 #include "store/base/text.h"
@@ -133,12 +133,11 @@ class Du final : public Command {
     const Indexes indexes = indexes_of(*catalog, names_);
     const UsageMeter meter{store.dir, *catalog};
     if (json_) {
-      fmt::print("{}\n", json_of(store.dir, *catalog, indexes, meter)
-                             .dump(2, ' ', true, Json::error_handler_t::replace));
+      print_json(json_of(store.dir, *catalog, indexes, meter));
     } else {
       print(*catalog, indexes, meter);
     }
-    if (std::fflush(stdout) != 0) throw CommandError{"the output could not be written"};
+    end_output();
     return ExitStatus::ok;
   }
 

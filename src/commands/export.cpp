@@ -18,9 +18,11 @@
 
 #include "src/commands/commands.h"
 #include "src/commands/common_options.h"
+#include "src/commands/transfer_status.h"
 #include "src/say/exit_status.h"
 #include "src/say/human.h"
 #include "src/say/interrupt.h"
+#include "src/say/output.h"
 #include "src/say/progress.h"
 #include "src/store/had_blobs.h"
 #include "src/store/named_models.h"
@@ -28,26 +30,13 @@
 #include "store/base/text.h"
 #include "store/base/unique_fd.h"
 #include "store/transfer/byte_sink.h"
-#include "store/transfer/export_error.h"
+#include "store/transfer/transfer_error.h"
 
 namespace ollamafs {
 
 namespace fs = std::filesystem;
 
 namespace {
-
-ExitStatus exit_status_of(ExportError::Kind kind) {
-  switch (kind) {
-    case ExportError::Kind::broken:
-      return ExitStatus::broken;
-    case ExportError::Kind::no_space:
-      return ExitStatus::no_space;
-    case ExportError::Kind::refused:
-      return ExitStatus::refused;
-    default:
-      return ExitStatus::failed;
-  }
-}
 
 const std::map<std::string, ExportFormat> kExportFormats = {{"tar", ExportFormat::tar},
                                                             {"tar.zst", ExportFormat::tar_zst},
@@ -167,8 +156,8 @@ class Export final : public Command {
     if (!dry_run_) write(source, target);
     report(source, target, models);
     return ExitStatus::ok;
-  } catch (const ExportError& error) {
-    throw CommandError{error.what(), exit_status_of(error.kind())};
+  } catch (const TransferError& error) {
+    throw command_error(error);
   }
 
  private:
@@ -243,7 +232,7 @@ class Export final : public Command {
       if (target.kind != ExportTarget::Kind::stdout) json["path"] = target.path.native();
       json["tar_size"] = source.size();
       json["members"] = json_of(source);
-      fmt::print("{}\n", json.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace));
+      print_json(json);
     } else if (dry_run_) {
       print_members(source);
     } else if (!quiet_ && target.kind != ExportTarget::Kind::stdout) {
@@ -252,7 +241,7 @@ class Export final : public Command {
                    printable(target.path.native()));
       }
     }
-    if (std::fflush(stdout) != 0) throw CommandError{"the output could not be written"};
+    end_output();
   }
 
   StoreArguments arguments_;

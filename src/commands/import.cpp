@@ -16,15 +16,17 @@
 
 #include "src/commands/commands.h"
 #include "src/commands/common_options.h"
+#include "src/commands/transfer_status.h"
 #include "src/say/exit_status.h"
 #include "src/say/interrupt.h"
+#include "src/say/output.h"
 #include "src/say/progress.h"
 #include "src/store/import_store.h"
 #include "store/base/progress.h"
 #include "store/base/text.h"
-#include "store/transfer/import_error.h"
 #include "store/transfer/importer.h"
 #include "store/transfer/open_sources.h"
+#include "store/transfer/transfer_error.h"
 
 namespace ollamafs {
 namespace {
@@ -41,24 +43,6 @@ std::string_view state_of(const ImportedModel& model) {
       return "there";
   }
   return "";
-}
-
-ExitStatus status_of(ImportError::Kind kind) {
-  switch (kind) {
-    case ImportError::Kind::failed:
-      return ExitStatus::failed;
-    case ImportError::Kind::usage:
-      return ExitStatus::usage;
-    case ImportError::Kind::not_found:
-      return ExitStatus::not_found;
-    case ImportError::Kind::broken:
-      return ExitStatus::broken;
-    case ImportError::Kind::no_space:
-      return ExitStatus::no_space;
-    case ImportError::Kind::refused:
-      return ExitStatus::refused;
-  }
-  return ExitStatus::failed;
 }
 
 // ---- for people ----
@@ -87,7 +71,7 @@ void print_plan(const ImportResult& result, const fs::path& store) {
 
 // ---- for machines ----
 
-void print_json(const ImportResult& result, const fs::path& store, bool dry_run) {
+nlohmann::ordered_json json_of(const ImportResult& result, const fs::path& store, bool dry_run) {
   auto models = nlohmann::ordered_json::array();
   for (const ImportedModel& model : result.models) {
     nlohmann::ordered_json json = {{"name", model.name.display()},
@@ -97,13 +81,12 @@ void print_json(const ImportResult& result, const fs::path& store, bool dry_run)
     if (!model.note.empty()) json["note"] = model.note;
     models.push_back(std::move(json));
   }
-  const nlohmann::ordered_json json = {{"store", store.string()},
-                                       {"dry_run", dry_run},
-                                       {"blobs_written", result.blobs_written},
-                                       {"bytes_written", result.bytes_written},
-                                       {"blobs_there", result.blobs_there},
-                                       {"models", models}};
-  fmt::print("{}\n", json.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace));
+  return {{"store", store.string()},
+          {"dry_run", dry_run},
+          {"blobs_written", result.blobs_written},
+          {"bytes_written", result.bytes_written},
+          {"blobs_there", result.blobs_there},
+          {"models", models}};
 }
 
 // ---- the command ----
@@ -132,14 +115,14 @@ class Import final : public Command {
     refuse_own_mount(sources_, store.taken.path);
     const ImportResult result = import(store.taken.path);
     if (json_) {
-      print_json(result, store.taken.path, options_.dry_run);
+      print_json(json_of(result, store.taken.path, options_.dry_run));
     } else if (!quiet_) {
       if (!store.others.empty()) fmt::print(stderr, "ollamafs: {}\n", store.reason);
       if (options_.dry_run) print_plan(result, store.taken.path);
       print_notes(result);
       print_text(result);
     }
-    if (std::fflush(stdout) != 0) throw CommandError{"the models could not be printed"};
+    end_output("the models could not be printed");
     return ExitStatus::ok;
   }
 
@@ -170,8 +153,8 @@ class Import final : public Command {
     // As root, a link in somebody's folder must not make us read whatever it leads to.
     const OutsideLinks links = ::geteuid() == 0 ? OutsideLinks::refuse : OutsideLinks::follow;
     return import_models(open_sources(sources_, links, *progress), store, options_, *progress);
-  } catch (const ImportError& error) {
-    throw CommandError{error.what(), status_of(error.kind())};
+  } catch (const TransferError& error) {
+    throw command_error(error);
   } catch (const Interrupted&) {
     throw CommandError{
         "interrupted; the store is as it was, or has some more blobs that are right: the same "

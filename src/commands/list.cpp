@@ -16,6 +16,7 @@
 #include "src/commands/common_options.h"
 #include "src/say/exit_status.h"
 #include "src/say/human.h"
+#include "src/say/output.h"
 #include "src/store/store_arguments.h"
 #include "store/base/text.h"
 #include "store/blobs/present_blobs.h"
@@ -161,18 +162,15 @@ nlohmann::ordered_json json_of(const Listed& entry) {
   return json;
 }
 
-void print_json(const std::vector<Listed>& listed, const StoreDir& store,
-                const std::vector<Problem>& problems) {
+nlohmann::ordered_json json_of(const std::vector<Listed>& listed, const StoreDir& store,
+                               const std::vector<Problem>& problems) {
   auto models = nlohmann::ordered_json::array();
   for (const Listed& entry : listed) models.push_back(json_of(entry));
   auto found = nlohmann::ordered_json::array();
   for (const Problem& problem : problems) {
     found.push_back({{"path", problem.path}, {"reason", problem.text}});
   }
-  const nlohmann::ordered_json json = {
-      {"store", store.path().string()}, {"models", models}, {"problems", found}};
-  // Names of stray files may hold any byte, and control characters that JSON lets pass raw.
-  fmt::print("{}\n", json.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace));
+  return {{"store", store.path().string()}, {"models", models}, {"problems", found}};
 }
 
 // ---- what the store has, for `export --have` ----
@@ -218,7 +216,7 @@ class List final : public Command {
     const std::vector<Listed> listed = newest_first(store.dir, *catalog);
     const std::vector<Problem> problems = problems_of(store.dir, *catalog);
     if (json_) {
-      print_json(listed, store.dir, problems);
+      print_json(json_of(listed, store.dir, problems));
     } else {
       if (!store.choice.others.empty()) fmt::print(stderr, "ollamafs: {}\n", store.choice.reason);
       for (const std::string& note : store.choice.notes) fmt::print(stderr, "ollamafs: {}\n", note);
@@ -232,7 +230,7 @@ class List final : public Command {
 
  private:
   static ExitStatus flushed() {
-    if (std::fflush(stdout) != 0) throw CommandError{"the list could not be written"};
+    end_output("the list could not be written");
     return ExitStatus::ok;
   }
 

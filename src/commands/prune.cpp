@@ -4,7 +4,6 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <algorithm>
-#include <cstdio>
 #include <ctime>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -15,6 +14,7 @@
 #include "src/commands/common_options.h"
 #include "src/say/exit_status.h"
 #include "src/say/human.h"
+#include "src/say/output.h"
 #include "src/store/store_arguments.h"
 #include "store/base/text.h"
 #include "store/upkeep/garbage.h"
@@ -166,7 +166,7 @@ class Prune final : public Command {
     }
     if (yes_) outcome = remove(store.dir, garbage);
     print(store.dir, garbage, outcome);
-    if (std::fflush(stdout) != 0) throw CommandError{"the output could not be written"};
+    end_output();
     if (!outcome.doubts.empty()) {
       throw CommandError{refusal("no more is deleted", outcome.doubts), ExitStatus::refused};
     }
@@ -201,9 +201,7 @@ class Prune final : public Command {
 
   void print(const StoreDir& store, const Garbage& garbage, const Outcome& outcome) const {
     if (json_) {
-      fmt::print(
-          "{}\n",
-          json_of(store, garbage, outcome).dump(2, ' ', true, Json::error_handler_t::replace));
+      print_json(json_of(store, garbage, outcome));
     } else if (yes_) {
       print_outcome(garbage, outcome);
     } else {

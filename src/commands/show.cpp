@@ -13,6 +13,7 @@
 #include "src/commands/commands.h"
 #include "src/commands/common_options.h"
 #include "src/say/exit_status.h"
+#include "src/say/output.h"
 #include "src/store/named_models.h"
 #include "src/store/store_arguments.h"
 #include "store/base/text.h"
@@ -176,7 +177,7 @@ class Show final : public Command {
     const auto catalog = Catalog::read(store.dir);
     const Model& model = named_model(*catalog, name_);
     const bool is_whole = print({store.dir, *catalog}, model, part);
-    if (std::fflush(stdout) != 0) throw CommandError{"the output could not be written"};
+    end_output();
     return is_whole ? ExitStatus::ok : ExitStatus::broken;
   }
 
@@ -196,8 +197,7 @@ class Show final : public Command {
       const Description description = describe(store.dir, model);
       const ModelParts& parts = description.parts;
       if (json_) {
-        const Json json = json_of(store, model, description, modelfile_of(store, model, parts));
-        fmt::print("{}\n", json.dump(2, ' ', true, Json::error_handler_t::replace));
+        print_json(json_of(store, model, description, modelfile_of(store, model, parts)));
       } else {
         fmt::print("{}", description_text(description));
         warn(model, parts);

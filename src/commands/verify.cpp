@@ -4,7 +4,6 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <algorithm>
-#include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -19,6 +18,7 @@
 #include "src/say/exit_status.h"
 #include "src/say/human.h"
 #include "src/say/interrupt.h"
+#include "src/say/output.h"
 #include "src/say/progress.h"
 #include "src/store/named_models.h"
 #include "src/store/store_arguments.h"
@@ -30,10 +30,6 @@
 
 namespace ollamafs {
 namespace {
-
-std::string comma_separated(const std::vector<std::string>& names) {
-  return fmt::format("{}", fmt::join(names, ", "));
-}
 
 // The models that were verified, and whether nothing of them is wrong.
 std::vector<std::pair<const Model*, bool>> verdicts(const std::vector<const Model*>& models,
@@ -60,7 +56,7 @@ void print_models(const std::vector<const Model*>& models, const Verification& v
 void print_findings(const Verification& verification) {
   for (const Finding& finding : verification.findings) {
     const std::string models =
-        finding.models.empty() ? "" : fmt::format(" (of {})", comma_separated(finding.models));
+        finding.models.empty() ? "" : fmt::format(" (of {})", fmt::join(finding.models, ", "));
     fmt::print("{} {}{}\n", printable(finding.path), finding.text, models);
   }
 }
@@ -144,26 +140,27 @@ class VerifyCommand final : public Command {
   ExitStatus run() override {
     const ChosenStore store = open_store(arguments_, {"verify"});
     const auto catalog = Catalog::read(store.dir);
-    const Verification verification = verify(store.dir, *catalog);
+    const std::vector<const Model*> models = models_of(*catalog);
+    const Verification verification = verify(store.dir, *catalog, models);
     const std::vector<Quarantined> moved = move_aside(store.dir, verification);
     if (json_) {
-      fmt::print("{}\n", json_of(store.dir, models_of(*catalog), verification, moved)
-                             .dump(2, ' ', true, Json::error_handler_t::replace));
+      print_json(json_of(store.dir, models, verification, moved));
     } else {
-      if (!quiet_) print_models(models_of(*catalog), verification);
+      if (!quiet_) print_models(models, verification);
       print_findings(verification);
       print_moved(moved);
       if (!quiet_) print_end(verification, moved);
     }
-    if (std::fflush(stdout) != 0) throw CommandError{"the output could not be written"};
+    end_output();
     return verification.findings.empty() ? ExitStatus::ok : ExitStatus::broken;
   }
 
  private:
-  [[nodiscard]] Verification verify(const StoreDir& store, const Catalog& catalog) const try {
+  [[nodiscard]] Verification verify(const StoreDir& store, const Catalog& catalog,
+                                    const std::vector<const Model*>& models) const try {
     const InterruptGuard guard;
     const auto progress = make_progress(quiet_ || json_);
-    return verify_store(store, catalog, indexes(catalog), *progress);
+    return verify_store(store, catalog, indexes_of_named(catalog, models), *progress);
   } catch (const Interrupted&) {
     throw CommandError{"interrupted; nothing was changed, and what was verified is not known",
                        ExitStatus::interrupted};
@@ -177,9 +174,12 @@ class VerifyCommand final : public Command {
     return all;
   }
 
-  [[nodiscard]] std::vector<std::size_t> indexes(const Catalog& catalog) const {
+  // For verify_store: none if no model was named.
+  [[nodiscard]] std::vector<std::size_t> indexes_of_named(
+      const Catalog& catalog, const std::vector<const Model*>& models) const {
     std::vector<std::size_t> indexes;
-    for (const Model* const model : named_models(catalog, names_)) {
+    if (names_.empty()) return indexes;
+    for (const Model* const model : models) {
       indexes.push_back(static_cast<std::size_t>(model - catalog.models().data()));
     }
     return indexes;

@@ -12,23 +12,17 @@
 namespace ollamafs {
 namespace {
 
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
-
 std::string shown(const std::vector<const Model*>& models) {
   std::vector<std::string> names;
   names.reserve(models.size());
   for (const Model* model : models) names.push_back(model->shown);
-  return joined(names);
+  return fmt::format("{}", fmt::join(names, ", "));
 }
 
 [[noreturn]] void refuse(const std::string& typed, const UnknownName& unknown) {
   const std::string help = unknown.nearest.empty()
                                ? "`ollamafs list` names the models of the store"
-                               : "did you mean " + joined(unknown.nearest) + "?";
+                               : fmt::format("did you mean {}?", fmt::join(unknown.nearest, ", "));
   throw CommandError{fmt::format("there is no model {} in the store\n{}", printable(typed), help),
                      ExitStatus::not_found};
 }

@@ -111,7 +111,7 @@ struct OpenBlob::Ledger {
 OpenBlob::OpenBlob(const StoreDir& store, const Blob& blob, std::shared_ptr<Ledger> ledger)
     : store_{store},
       digest_{blob.digest},
-      old_name_{blob.old_name},
+      path_{blob.path()},
       identity_{blob.identity},
       ledger_{std::move(ledger)} {
   const std::scoped_lock lock{ledger_->mutex};
@@ -131,7 +131,7 @@ OpenBlob::~OpenBlob() {
 
 std::error_code OpenBlob::load(const BlobLimits& limits) {
   std::error_code ec;
-  UniqueFd fd = store_.open_file(path(), ec).fd;
+  UniqueFd fd = store_.open_file(path_, ec).fd;
   if (ec) return ec;
   FileIdentity found;
   if (ec = identify(store_.calls(), fd.get(), found); ec) return ec;
@@ -159,10 +159,6 @@ std::error_code OpenBlob::load(const BlobLimits& limits) {
   return {};
 }
 
-std::string OpenBlob::path() const {
-  return old_name_ ? digest_.old_blob_path() : digest_.blob_path();
-}
-
 // The verdict is known.
 void OpenBlob::settled() {
   const std::scoped_lock lock{ledger_->mutex};
@@ -178,7 +174,7 @@ bool OpenBlob::is_state_of(const FileIdentity& file) const noexcept {
 std::error_code OpenBlob::look(FileIdentity& now) const {
   if (fd_) return identify(store_.calls(), fd_.get(), now);
   std::error_code ec;
-  const UniqueFd fd = store_.open_file(path(), ec).fd;
+  const UniqueFd fd = store_.open_file(path_, ec).fd;
   return ec ? ec : identify(store_.calls(), fd.get(), now);
 }
 
@@ -269,7 +265,7 @@ std::error_code OpenBlob::read_state(char* out, std::size_t size, std::uint64_t 
 std::error_code OpenBlob::read_file(char* out, std::size_t size, std::uint64_t offset) const {
   if (fd_) return read_exactly(store_.calls(), fd_.get(), out, size, offset);
   std::error_code ec;
-  const UniqueFd fd = store_.open_file(path(), ec).fd;
+  const UniqueFd fd = store_.open_file(path_, ec).fd;
   FileIdentity found;
   if (!ec) ec = identify(store_.calls(), fd.get(), found);
   if (ec == std::errc::no_such_file_or_directory || (!ec && !same_file(found, identity_)))

@@ -90,7 +90,6 @@ class OpenBlob {
   friend class BlobPool;
 
   [[nodiscard]] std::error_code load(const BlobLimits& limits);
-  [[nodiscard]] std::string path() const;
   // True where its SHA-256 need not be computed or is known to be right.
   [[nodiscard]] bool is_trusted() const noexcept {
     return !verifier_ || verifier_->verdict() == BlobVerifier::Verdict::good;
@@ -104,7 +103,7 @@ class OpenBlob {
 
   const StoreDir& store_;
   Digest digest_;
-  bool old_name_;
+  std::string path_;  // of its file, below the store
   FileIdentity identity_;
   std::shared_ptr<Ledger> ledger_;
   // One of these holds the bytes, or the file is opened for every reading.

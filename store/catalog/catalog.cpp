@@ -33,14 +33,16 @@ bool Catalog::is_provisional() const noexcept {
 }
 
 std::shared_ptr<const Catalog> Catalog::empty() {
-  std::shared_ptr<Catalog> out{new Catalog};
-  out->index_users();
-  return out;
+  return without_models(false);
 }
 
 std::shared_ptr<const Catalog> Catalog::gone() {
+  return without_models(true);
+}
+
+std::shared_ptr<const Catalog> Catalog::without_models(bool is_gone) {
   std::shared_ptr<Catalog> out{new Catalog};
-  out->is_gone_ = true;
+  out->is_gone_ = is_gone;
   out->index_users();
   return out;
 }

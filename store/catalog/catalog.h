@@ -105,6 +105,7 @@ class Catalog {
  private:
   friend class CatalogBuilder;
   Catalog() = default;
+  [[nodiscard]] static std::shared_ptr<const Catalog> without_models(bool is_gone);
   void index_users();
 
   std::vector<Model> models_;

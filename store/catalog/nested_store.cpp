@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <iterator>
 #include <string>
-#include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "store/base/dir_stream.h"
 
@@ -18,17 +18,13 @@ bool has_directory(const StoreDir& store, const std::string& path) {
 }
 
 std::vector<std::string> folder_entries(const StoreDir& store) {
+  std::vector<std::string> names;
   std::error_code ec;
   StoreDir::Opened folder = store.open_directory(".", ec);
-  if (ec) return {};
-  const DirStream stream{::fdopendir(folder.fd.get())};
-  if (!stream) return {};
-  (void)folder.fd.release();
-  std::vector<std::string> names;
-  while (const dirent* entry = store.calls().readdir(stream.get())) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != ".." && entry->d_type != DT_REG) names.emplace_back(name);
-  }
+  if (ec) return names;
+  for_each_dir_entry(store.calls(), std::move(folder.fd), ec, [&](const dirent& entry) {
+    if (entry.d_type != DT_REG) names.emplace_back(entry.d_name);
+  });
   return names;
 }
 

@@ -16,13 +16,15 @@ namespace fs = std::filesystem;
 // Those of the folder and of what is in it; 0 for what cannot be had.
 std::vector<dev_t> devices_of(const StoreDir& store) {
   std::vector<dev_t> devices;
-  for (const char* const folder : {".", "manifests", "manifests-v2", "blobs"}) {
+  const auto add = [&](const char* folder) {
     std::error_code ec;
     const StoreDir::Opened opened = store.resolve(folder, ec);
     struct stat st {};
     const bool is_known = !ec && store.calls().fstat(opened.fd.get(), st) == 0;
     devices.push_back(is_known ? st.st_dev : 0);
-  }
+  };
+  add(".");
+  for (const char* const folder : kStoreFolders) add(folder);
   return devices;
 }
 

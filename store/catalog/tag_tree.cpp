@@ -54,23 +54,11 @@ class Walk {
   }
 
   FolderEntries entries_of(UniqueFd directory, std::error_code& ec) {
-    const DirStream dir{::fdopendir(directory.get())};
-    if (!dir) {
-      ec = {errno, std::generic_category()};
-      return {};
-    }
-    (void)directory.release();
     FolderEntries entries;
-    errno = 0;
-    while (const dirent* entry = store_.calls().readdir(dir.get())) {
-      const std::string_view name = entry->d_name;
-      if (name != "." && name != "..") {
-        count_entries(1);
-        entries.push_back({std::string{name}, entry->d_type});
-      }
-      errno = 0;
-    }
-    if (errno != 0) ec = {errno, std::generic_category()};
+    for_each_dir_entry(store_.calls(), std::move(directory), ec, [&](const dirent& entry) {
+      count_entries(1);
+      entries.push_back({entry.d_name, entry.d_type});
+    });
     std::ranges::sort(entries, {}, &FolderEntry::name);
     return entries;
   }

@@ -14,8 +14,8 @@
 
 #include "store/base/text.h"
 #include "store/model/manifest.h"
-#include "store/transfer/import_error.h"
 #include "store/transfer/member_path.h"
+#include "store/transfer/transfer_error.h"
 
 namespace ollamafs {
 namespace {
@@ -275,7 +275,7 @@ class ArchiveSource final : public ImportSource {
     const int status = ::archive_read_open1(reader);
     input_.rethrow();
     if (status < ARCHIVE_WARN) broken(fmt::format("cannot be read as an archive: {}", reason()));
-  } catch (const ImportError&) {
+  } catch (const TransferError&) {
     throw;
   } catch (const std::system_error&) {
     throw;
@@ -369,7 +369,7 @@ class ArchiveSource final : public ImportSource {
   }
 
   [[noreturn]] void broken(const std::string& why) const {
-    throw ImportError{ImportError::Kind::broken, fmt::format("{} {}", shown_, why)};
+    throw TransferError{TransferError::Kind::broken, fmt::format("{} {}", shown_, why)};
   }
 
   [[noreturn]] void refuse(const std::string& why) const {

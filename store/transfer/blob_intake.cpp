@@ -10,7 +10,7 @@
 #include "store/blobs/blob.h"
 #include "store/folder/read_file.h"
 #include "store/model/manifest.h"
-#include "store/transfer/import_error.h"
+#include "store/transfer/transfer_error.h"
 
 namespace ollamafs {
 namespace {
@@ -23,8 +23,8 @@ std::string short_name(const Digest& digest) {
 }  // namespace
 
 void refuse_for_room(const StoreWriter& writer, std::uint64_t needed, std::uint64_t room) {
-  throw ImportError{
-      ImportError::Kind::no_space,
+  throw TransferError{
+      TransferError::Kind::no_space,
       fmt::format("not enough room: {} bytes are needed and {} are free on the disk of {}\n"
                   "make room there, or name a store on another disk with --store",
                   needed, room, printable(writer.path().string()))};
@@ -38,10 +38,10 @@ std::string read_member(ImportSource& source, const Member& member, std::uint64_
     bytes.resize(before + step);
     bytes.resize(before + source.read(bytes.data() + before, step));
     if (bytes.size() > limit) {
-      throw ImportError{ImportError::Kind::broken,
-                        fmt::format("{}: member {} has more than {} bytes, the most that a "
-                                    "manifest may have",
-                                    source.shown(), printable(member.path), limit)};
+      throw TransferError{TransferError::Kind::broken,
+                          fmt::format("{}: member {} has more than {} bytes, the most that a "
+                                      "manifest may have",
+                                      source.shown(), printable(member.path), limit)};
     }
     if (bytes.size() < before + step) return bytes;
   }
@@ -117,10 +117,10 @@ void BlobIntake::take(ImportSource& source, const Member& member, Inventory& inv
   }
   const Digest found = hash_.finish();
   if (found != digest) {
-    throw ImportError{ImportError::Kind::broken,
-                      fmt::format("{} is damaged: member {} has other bytes than its name says, "
-                                  "their SHA-256 is {}",
-                                  source.shown(), printable(member.path), found.hex())};
+    throw TransferError{TransferError::Kind::broken,
+                        fmt::format("{} is damaged: member {} has other bytes than its name says, "
+                                    "their SHA-256 is {}",
+                                    source.shown(), printable(member.path), found.hex())};
   }
   if (file) {
     writer_->commit_blob(*file, digest);

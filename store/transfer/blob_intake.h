@@ -36,7 +36,7 @@ class BlobIntake {
   [[nodiscard]] std::optional<std::uint64_t> size_there(const Digest& digest) const;
 
   // Reads the member under the source, a blob, and makes it one of the store. If it may be a
-  // manifest, `inventory` keeps it. Throws ImportError, std::system_error, Interrupted.
+  // manifest, `inventory` keeps it. Throws TransferError, std::system_error, Interrupted.
   void take(ImportSource& source, const Member& member, Inventory& inventory);
 
   // A blob of these bytes, which no source has.
@@ -63,7 +63,7 @@ class BlobIntake {
 [[noreturn]] void refuse_for_room(const StoreWriter& writer, std::uint64_t needed,
                                   std::uint64_t room);
 
-// Reads the whole member under the source. Throws ImportError if it has more than `limit` bytes.
+// Reads the whole member under the source. Throws TransferError if it has more than `limit` bytes.
 [[nodiscard]] std::string read_member(ImportSource& source, const Member& member,
                                       std::uint64_t limit);
 

@@ -9,7 +9,7 @@
 #include <system_error>
 #include <utility>
 
-#include "store/transfer/export_error.h"
+#include "store/transfer/transfer_error.h"
 
 namespace ollamafs {
 namespace {
@@ -59,20 +59,20 @@ bool DescriptorSink::may_go_on(int error) {
 }
 
 void throw_write_failure(const std::string& name, int error) {
-  using Kind = ExportError::Kind;
+  using Kind = TransferError::Kind;
   switch (error) {
     case EPIPE:
-      throw ExportError{Kind::failed,
-                        fmt::format("{}: who was reading it has ended, before the end", name)};
+      throw TransferError{Kind::failed,
+                          fmt::format("{}: who was reading it has ended, before the end", name)};
     case ENOSPC:
     case EDQUOT:
-      throw ExportError{Kind::no_space, fmt::format("{}: the disk has become full", name)};
+      throw TransferError{Kind::no_space, fmt::format("{}: the disk has become full", name)};
     case EFBIG:
-      throw ExportError{Kind::failed,
-                        fmt::format("{}: its file system takes no file as large as that", name)};
+      throw TransferError{Kind::failed,
+                          fmt::format("{}: its file system takes no file as large as that", name)};
     default:
-      throw ExportError{Kind::failed,
-                        fmt::format("{}: {}", name, std::generic_category().message(error))};
+      throw TransferError{Kind::failed,
+                          fmt::format("{}: {}", name, std::generic_category().message(error))};
   }
 }
 

@@ -9,7 +9,7 @@
 
 namespace ollamafs {
 
-// Takes a file's bytes, from front to back. Throws ExportError where they cannot be written.
+// Takes a file's bytes, from front to back. Throws TransferError where they cannot be written.
 class ByteSink {
  public:
   virtual ~ByteSink() = default;
@@ -44,7 +44,7 @@ class DescriptorSink final : public ByteSink {
   Progress& progress_;
 };
 
-// Throws ExportError that says why the file `name` could not be written; `error` is an errno.
+// Throws TransferError that says why the file `name` could not be written; `error` is an errno.
 [[noreturn]] void throw_write_failure(const std::string& name, int error);
 
 }  // namespace ollamafs

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "store/folder/read_file.h"
-#include "store/transfer/export_error.h"
+#include "store/transfer/transfer_error.h"
 
 namespace ollamafs {
 namespace {
@@ -125,8 +125,8 @@ void throw_blob_failure(const Digest& blob, const std::error_code& error) {
   const std::string why = error == std::errc::io_error
                               ? "changed while it was read, or its disk failed"
                               : "cannot be read: " + error.message();
-  throw ExportError{
-      is_shortage(error) ? ExportError::Kind::failed : ExportError::Kind::broken,
+  throw TransferError{
+      is_shortage(error) ? TransferError::Kind::failed : TransferError::Kind::broken,
       fmt::format("the blob {} {}\n`ollamafs list` says what the store has now; run it again then",
                   blob.blob_name(), why)};
 }

@@ -9,10 +9,10 @@
 #include "store/layout/open_archive.h"
 #include "store/transfer/byte_sink.h"
 #include "store/transfer/copy_layout.h"
-#include "store/transfer/export_error.h"
 #include "store/transfer/gzip_sink.h"
 #include "store/transfer/part_file.h"
 #include "store/transfer/seekable_zstd.h"
+#include "store/transfer/transfer_error.h"
 
 namespace ollamafs {
 
@@ -28,7 +28,7 @@ void refuse_broken(const std::vector<const Model*>& models) {
     message += fmt::format("{} is broken and cannot be exported", model->shown);
     for (const Fault& fault : model->faults) message += "\n  " + fault.text;
   }
-  if (!message.empty()) throw ExportError{ExportError::Kind::broken, message};
+  if (!message.empty()) throw TransferError{TransferError::Kind::broken, message};
 }
 
 template <class Compressing>

@@ -37,12 +37,12 @@ struct ExportSource {
 };
 
 // Opens all blobs of whole models, but for those in `without`. `pool` and `catalog` must outlive
-// the result. Throws ExportError with Kind::broken, and all faults of a model that is not whole.
+// the result. Throws TransferError with Kind::broken, and all faults of a model that is not whole.
 [[nodiscard]] ExportSource open_export(BlobPool& pool, const Catalog& catalog,
                                        const std::vector<const Model*>& models,
                                        const std::set<Digest>& without = {});
 
-// The three ways out. Each throws ExportError and Interrupted, and tells `progress` the bytes of
+// The three ways out. Each throws TransferError and Interrupted, and tells `progress` the bytes of
 // the tar, whatever the format; with `calls` it writes.
 
 // To a descriptor: a pipe, say. What was written until it throws is of no use. `format` is not

@@ -13,8 +13,8 @@
 #include "store/transfer/byte_sink.h"
 #include "store/transfer/copy_layout.h"
 #include "store/transfer/export.h"
-#include "store/transfer/export_error.h"
 #include "store/transfer/part_file.h"
+#include "store/transfer/transfer_error.h"
 
 namespace ollamafs {
 
@@ -112,8 +112,8 @@ class FolderExport {
     const fs::path path = folder_ / member.path;
     if (replace_ || ::faccessat(AT_FDCWD, path.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0) return;
     if (PresentFile{path}.is(member, Progress::none())) return;
-    throw ExportError{
-        ExportError::Kind::refused,
+    throw TransferError{
+        TransferError::Kind::refused,
         fmt::format("{} is there already, for another version of {}\ngive --force to have it "
                     "replaced",
                     printable(path.native()), member.of_model->shown)};

@@ -17,8 +17,8 @@
 #include "store/base/text.h"
 #include "store/catalog/store_limits.h"
 #include "store/folder/read_file.h"
-#include "store/transfer/import_error.h"
 #include "store/transfer/member_path.h"
+#include "store/transfer/transfer_error.h"
 
 namespace ollamafs {
 namespace {
@@ -28,8 +28,8 @@ constexpr std::size_t kDepth = 16;
 
 [[noreturn]] void fail_to_read(const std::string& shown, const std::string& path,
                                const std::error_code& ec) {
-  throw ImportError{
-      ImportError::Kind::broken,
+  throw TransferError{
+      TransferError::Kind::broken,
       fmt::format("{}: {} {}", shown, printable(path.empty() ? "." : path), open_failure(ec))};
 }
 
@@ -71,9 +71,10 @@ class FolderWalk {
       const std::string_view name = entry->d_name;
       if (name != "." && name != "..") names.emplace_back(name);
       if (++entries_ > StoreLimits{}.entries) {
-        throw ImportError{ImportError::Kind::failed,
-                          fmt::format("{} holds more than {} files; name the models folder itself",
-                                      shown_, StoreLimits{}.entries)};
+        throw TransferError{
+            TransferError::Kind::failed,
+            fmt::format("{} holds more than {} files; name the models folder itself", shown_,
+                        StoreLimits{}.entries)};
       }
       errno = 0;
     }
@@ -127,9 +128,10 @@ class FolderWalk {
     member.kind = Member::Kind::link;
     member.digest = Digest::parse(to.substr(slash == to.npos ? 0 : slash + 1));
     if (!member.digest) {
-      throw ImportError{ImportError::Kind::broken,
-                        fmt::format("{}: {} is a symlink to something that is not a manifest blob",
-                                    shown_, printable(member.path))};
+      throw TransferError{
+          TransferError::Kind::broken,
+          fmt::format("{}: {} is a symlink to something that is not a manifest blob", shown_,
+                      printable(member.path))};
     }
     members_.push_back(std::move(member));
   }

@@ -30,8 +30,8 @@ struct Member {
 };
 
 // Where models come from: an archive, a folder, a pipe. Its members are read one after the other.
-// Nothing that it says is believed. All of it throws ImportError, which names the member, and what
-// reading throws.
+// Nothing that it says is believed. All of it throws TransferError, which names the member, and
+// what reading throws.
 class ImportSource {
  public:
   virtual ~ImportSource() = default;

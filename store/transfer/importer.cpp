@@ -14,11 +14,11 @@
 #include "store/folder/read_file.h"
 #include "store/folder/store_dir.h"
 #include "store/transfer/blob_intake.h"
-#include "store/transfer/import_error.h"
 #include "store/transfer/inventory.h"
 #include "store/transfer/member_path.h"
 #include "store/transfer/store_writer.h"
 #include "store/transfer/target_names.h"
+#include "store/transfer/transfer_error.h"
 
 namespace ollamafs {
 namespace {
@@ -82,10 +82,10 @@ class Import {
       inventory_.add_link(source.shown(), member);
     } else if (member.same_as) {
       if (in_sources_.contains(*member.same_as)) return;
-      throw ImportError{ImportError::Kind::broken,
-                        fmt::format("{} is refused: member {} is a hard link to a member that is "
-                                    "not there before it",
-                                    source.shown(), printable(member.path))};
+      throw TransferError{TransferError::Kind::broken,
+                          fmt::format("{} is refused: member {} is a hard link to a member that is "
+                                      "not there before it",
+                                      source.shown(), printable(member.path))};
     } else if (const auto [at, is_new] = in_sources_.try_emplace(*member.digest, member.size);
                is_new) {
       is_survey ? survey_blob(source, member) : take_as_it_comes(source, member);
@@ -102,9 +102,10 @@ class Import {
       return;
     }
     if (member.made_for && content_time(Digest::of(bytes)) != *member.made_for) {
-      throw ImportError{ImportError::Kind::broken,
-                        fmt::format("{} is damaged: member {} is not the manifest that was packed",
-                                    source.shown(), printable(member.path))};
+      throw TransferError{
+          TransferError::Kind::broken,
+          fmt::format("{} is damaged: member {} is not the manifest that was packed",
+                      source.shown(), printable(member.path))};
     }
     inventory_.add_manifest(source.shown(), member, std::move(bytes));
   }
@@ -141,10 +142,11 @@ class Import {
       wanted_.push_back({std::move(model), {.name = *ModelName::parse("x")}});
     }
     if (wanted_.empty()) {
-      throw ImportError{ImportError::Kind::broken,
-                        fmt::format("{} holds no manifest, and so no model; what is imported is an "
-                                    "archive or a folder of `ollamafs`, or a models folder",
-                                    sources_shown())};
+      throw TransferError{
+          TransferError::Kind::broken,
+          fmt::format("{} holds no manifest, and so no model; what is imported is an "
+                      "archive or a folder of `ollamafs`, or a models folder",
+                      sources_shown())};
     }
     name_them();
     std::ranges::sort(wanted_, {},
@@ -154,16 +156,16 @@ class Import {
 
   void name_them() {
     if (options_.name && wanted_.size() > 1) {
-      throw ImportError{
-          ImportError::Kind::usage,
+      throw TransferError{
+          TransferError::Kind::usage,
           fmt::format("--name names one model, and {} has {}", sources_shown(), wanted_.size())};
     }
     for (Wanted& wanted : wanted_) {
       if (options_.name) wanted.source.name = options_.name;
       if (wanted.source.name) continue;
-      throw ImportError{ImportError::Kind::usage,
-                        fmt::format("{} does not say what the model is called: give --name NAME",
-                                    wanted.source.member)};
+      throw TransferError{TransferError::Kind::usage,
+                          fmt::format("{} does not say what the model is called: give --name NAME",
+                                      wanted.source.member)};
     }
   }
 
@@ -185,8 +187,8 @@ class Import {
     }
     if (count == 0) return;
     if (count > most) lacking += fmt::format("\n  and {} more", count - most);
-    throw ImportError{
-        ImportError::Kind::broken,
+    throw TransferError{
+        TransferError::Kind::broken,
         fmt::format("{} is not whole; what lacks, also in the store:{}", model.member, lacking)};
   }
 
@@ -268,8 +270,8 @@ class Import {
       for (const BlobRef& ref : wanted.source.manifest->blobs) {
         if (is_guess && may_have(ref)) continue;
         if (intake_.has(ref.digest, ref.size)) continue;
-        throw ImportError{
-            ImportError::Kind::broken,
+        throw TransferError{
+            TransferError::Kind::broken,
             fmt::format("{} is not whole: blob {} of {} bytes is in no source, and the store's "
                         "own is damaged or of another size",
                         wanted.source.member, ref.digest.blob_name(), ref.size)};
@@ -306,8 +308,8 @@ class Import {
     std::error_code ec;
     const FileContent there = read_file(*target_.dir, path, kMaxManifestBytes, ec);
     if (!ec && there.bytes == wanted.source.manifest->bytes) return;
-    throw ImportError{
-        ImportError::Kind::refused,
+    throw TransferError{
+        TransferError::Kind::refused,
         fmt::format("{} is not imported: {} came into the store meanwhile, and holds another\n"
                     "take its place with --replace",
                     wanted.place.name.display(), printable(path))};
@@ -351,10 +353,10 @@ ImportResult import_models(Sources sources, const fs::path& store, const ImportO
   return Import{std::move(sources), store, options, progress, calls}.run();
 } catch (const std::system_error& error) {
   if (error.code() != std::errc::no_space_on_device && error.code().value() != EDQUOT) throw;
-  throw ImportError{ImportError::Kind::no_space,
-                    fmt::format("{}\nnothing half is left behind; make room, or name a store on "
-                                "another disk with --store",
-                                error.what())};
+  throw TransferError{TransferError::Kind::no_space,
+                      fmt::format("{}\nnothing half is left behind; make room, or name a store on "
+                                  "another disk with --store",
+                                  error.what())};
 }
 
 }  // namespace ollamafs

@@ -47,8 +47,8 @@ struct ImportResult {
 // their portable form (docs/store-format.md §3.4): each blob only with the bytes that its name
 // says, and when all are there the manifests, at once or not at all. All models, or none.
 //
-// Throws ImportError, std::system_error that names a path, or Interrupted. The store then is as it
-// was, or has some more blobs that are right; another call goes on from there. Reads the sources
+// Throws TransferError, std::system_error that names a path, or Interrupted. The store then is as
+// it was, or has some more blobs that are right; another call goes on from there. Reads the sources
 // once; if all are quick, first goes through their members, to know before anything is written what
 // is missing, whether there is room, and which names are taken.
 [[nodiscard]] ImportResult import_models(std::vector<std::unique_ptr<ImportSource>> sources,

@@ -9,13 +9,13 @@
 #include "store/catalog/list_child.h"
 #include "store/catalog/store_limits.h"
 #include "store/model/manifest.h"
-#include "store/transfer/import_error.h"
+#include "store/transfer/transfer_error.h"
 
 namespace ollamafs {
 namespace {
 
 [[noreturn]] void refuse_source(const std::string& why) {
-  throw ImportError{ImportError::Kind::broken, why};
+  throw TransferError{TransferError::Kind::broken, why};
 }
 
 std::string named(const std::string& source, const Member& member) {

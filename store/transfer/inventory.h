@@ -28,7 +28,7 @@ struct SourceModel {
 // then put together.
 class Inventory {
  public:
-  // To be called for each member. Throws ImportError if the source has the path twice.
+  // To be called for each member. Throws TransferError if the source has the path twice.
   void see(const std::string& source, const Member& member);
 
   void add_manifest(const std::string& source, const Member& member, std::string bytes);
@@ -43,7 +43,7 @@ class Inventory {
 
   // All models, by name. Of a list the child is chosen as by choose_child(); `is_complete` tells
   // whether all blobs of a manifest can be had, `elsewhere` reads a manifest blob that no source
-  // has (empty: it is nowhere). Throws ImportError for the first tag that leads to no model.
+  // has (empty: it is nowhere). Throws TransferError for the first tag that leads to no model.
   [[nodiscard]] std::vector<SourceModel> models(
       const std::function<bool(const StoredManifest&)>& is_complete,
       const std::function<std::string(const Digest&)>& elsewhere) const;

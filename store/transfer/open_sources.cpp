@@ -16,15 +16,15 @@
 #include "store/transfer/archive_source.h"
 #include "store/transfer/byte_stream.h"
 #include "store/transfer/folder_source.h"
-#include "store/transfer/import_error.h"
 #include "store/transfer/loose_source.h"
 #include "store/transfer/split_parts.h"
+#include "store/transfer/transfer_error.h"
 
 namespace ollamafs {
 namespace {
 
 namespace fs = std::filesystem;
-using Kind = ImportError::Kind;
+using Kind = TransferError::Kind;
 
 std::string shown_path(const fs::path& path) {
   return printable(path.string());
@@ -36,9 +36,9 @@ UniqueFd open_path(const fs::path& path) {
   if (fd) return fd;
   const std::error_code ec{errno, std::generic_category()};
   const bool is_missing = ec == std::errc::no_such_file_or_directory;
-  throw ImportError{is_missing ? Kind::not_found : Kind::failed,
-                    fmt::format("{}: {}", shown_path(path),
-                                is_missing ? "there is no such source" : ec.message())};
+  throw TransferError{is_missing ? Kind::not_found : Kind::failed,
+                      fmt::format("{}: {}", shown_path(path),
+                                  is_missing ? "there is no such source" : ec.message())};
 }
 
 bool is_directory(int fd) {
@@ -59,7 +59,7 @@ std::unique_ptr<ImportSource> open_directory(const fs::path& path, OutsideLinks 
                                              Progress& progress) {
   if (auto source = open_folder_source(StoreDir{path, links}, shown_path(path))) return source;
   if (auto source = open_loose_source(files_in(path), shown_path(path), progress)) return source;
-  throw ImportError{
+  throw TransferError{
       Kind::broken,
       fmt::format("{} holds no model: neither a folder blobs with files sha256-… and a folder "
                   "manifests, nor files of which one is a manifest",
@@ -84,7 +84,7 @@ class Opening {
     }
     std::string shown = path == "-" ? "standard input" : shown_path(path);
     if (path == "-" && ::isatty(STDIN_FILENO)) {
-      throw ImportError{Kind::usage, "standard input is a terminal; pipe an archive to it"};
+      throw TransferError{Kind::usage, "standard input is a terminal; pipe an archive to it"};
     }
     ByteStream stream{std::move(files), std::move(names)};
     const bool is_packed = is_archive(stream.peek(kArchiveBeginning));
@@ -100,9 +100,9 @@ class Opening {
     if (loose_.empty()) return std::move(sources_);
     auto source = open_loose_source(loose_, shown_path(loose_.front()), progress_);
     if (!source) {
-      throw ImportError{Kind::broken,
-                        fmt::format("{} is no archive, neither tar nor zip, and no manifest",
-                                    shown_path(loose_.front()))};
+      throw TransferError{Kind::broken,
+                          fmt::format("{} is no archive, neither tar nor zip, and no manifest",
+                                      shown_path(loose_.front()))};
     }
     sources_.push_back(std::move(source));
     return std::move(sources_);

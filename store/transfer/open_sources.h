@@ -12,7 +12,7 @@ namespace ollamafs {
 
 // What the user has named, recognised by its content: an archive, the parts of one, a directory,
 // "-" for standard input, or files that were downloaded one by one. `links` is for directories.
-// Throws ImportError: not_found if something is not there, broken if it is nothing of these.
+// Throws TransferError: not_found if something is not there, broken if it is nothing of these.
 [[nodiscard]] std::vector<std::unique_ptr<ImportSource>> open_sources(
     const std::vector<std::filesystem::path>& paths, OutsideLinks links, Progress& progress);
 

@@ -15,7 +15,7 @@
 
 #include "store/base/text.h"
 #include "store/transfer/byte_sink.h"
-#include "store/transfer/export_error.h"
+#include "store/transfer/transfer_error.h"
 
 namespace ollamafs {
 
@@ -57,10 +57,10 @@ bool PartFile::exists(const std::string& name) const {
 }
 
 void PartFile::refuse_existing() const {
-  throw ExportError{ExportError::Kind::refused,
-                    fmt::format("{} is there already\nname another with -o, or give --force to "
-                                "have it replaced",
-                                shown_)};
+  throw TransferError{TransferError::Kind::refused,
+                      fmt::format("{} is there already\nname another with -o, or give --force to "
+                                  "have it replaced",
+                                  shown_)};
 }
 
 void PartFile::open_part() {
@@ -71,14 +71,14 @@ void PartFile::open_part() {
   }, named{};
   if (::fstat(fd_.get(), &st) != 0) throw_write_failure(shown_part_, errno);
   if (!S_ISREG(st.st_mode))
-    throw ExportError{ExportError::Kind::refused,
-                      fmt::format("{} is no regular file; remove it", shown_part_)};
+    throw TransferError{TransferError::Kind::refused,
+                        fmt::format("{} is no regular file; remove it", shown_part_)};
   // Who had the lock before may have given the file its name meanwhile.
   if ((::flock(fd_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) ||
       ::fstatat(part_folder_.get(), part_.c_str(), &named, AT_SYMLINK_NOFOLLOW) != 0 ||
       named.st_ino != st.st_ino || named.st_dev != st.st_dev) {
-    throw ExportError{ExportError::Kind::refused,
-                      fmt::format("{} is being written by another export", shown_part_)};
+    throw TransferError{TransferError::Kind::refused,
+                        fmt::format("{} is being written by another export", shown_part_)};
   }
 }
 
@@ -98,18 +98,19 @@ void PartFile::require_room(std::uint64_t bytes, std::uint64_t size) const {
   constexpr std::uint64_t fat_limit = (std::uint64_t{1} << 32) - 1;
   struct statfs kind {};
   if (size > fat_limit && ::fstatfs(fd_.get(), &kind) == 0 && kind.f_type == MSDOS_SUPER_MAGIC) {
-    throw ExportError{ExportError::Kind::refused,
-                      fmt::format("{} would have {} bytes, and its file system (FAT) takes no file "
-                                  "of 4 GiB or more\nformat it as exFAT, or split the export: "
-                                  "`ollamafs export … -o - | split -b 4000M - {}.`",
-                                  shown_, size, name_)};
+    throw TransferError{
+        TransferError::Kind::refused,
+        fmt::format("{} would have {} bytes, and its file system (FAT) takes no file "
+                    "of 4 GiB or more\nformat it as exFAT, or split the export: "
+                    "`ollamafs export … -o - | split -b 4000M - {}.`",
+                    shown_, size, name_)};
   }
   struct statvfs room {};
   if (calls_.fstatvfs(fd_.get(), room) != 0) return;  // then it is seen when it is written
   const std::uint64_t free = std::uint64_t{room.f_bavail} * room.f_frsize;
   if (bytes <= free) return;
-  throw ExportError{
-      ExportError::Kind::no_space,
+  throw TransferError{
+      TransferError::Kind::no_space,
       fmt::format("{} needs {} bytes, and its disk has {} free", shown_, bytes, free)};
 }
 

@@ -12,7 +12,7 @@ namespace ollamafs {
 // A file that gets its name when it is whole. Until then it is its part, by default PATH.part,
 // which one process alone writes; it is removed with this, unless keep() or commit() was called.
 //
-// Everything throws ExportError.
+// Everything throws TransferError.
 class PartFile {
  public:
   // Opens what is there of the part, or makes it. Kind::refused if there is something at `path`

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "store/base/text.h"
-#include "store/transfer/import_error.h"
+#include "store/transfer/transfer_error.h"
 
 namespace ollamafs {
 namespace {
@@ -31,11 +31,11 @@ bool leads_nowhere(const Model& model) {
 }
 
 [[noreturn]] void refuse_taken(const ModelName& name, const std::string& by) {
-  throw ImportError{ImportError::Kind::refused,
-                    fmt::format("{} is not imported: {}\n"
-                                "take its place with --replace, or give the new one another name "
-                                "with --name",
-                                name.display(), by)};
+  throw TransferError{TransferError::Kind::refused,
+                      fmt::format("{} is not imported: {}\n"
+                                  "take its place with --replace, or give the new one another name "
+                                  "with --name",
+                                  name.display(), by)};
 }
 
 // What stands at a tag's path and is no model.

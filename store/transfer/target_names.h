@@ -19,8 +19,8 @@ struct Placement {
 };
 
 // Decides that, for a model named `name` with the manifest `digest`. Ollama takes names that differ
-// in case only for one, so the spelling of the store stays. Throws ImportError::refused if another
-// model has the name, or something that is no model stands in its place, unless `replace`.
+// in case only for one, so the spelling of the store stays. Throws TransferError::refused if
+// another model has the name, or something that is no model stands in its place, unless `replace`.
 [[nodiscard]] Placement place_model(const Catalog& catalog, const ModelName& name,
                                     const Digest& digest, bool replace);
 

@@ -20,17 +20,11 @@ constexpr const char* kFolder = "blobs";
 }
 
 std::vector<std::string> names_in(const StoreDir& store, StoreDir::Opened folder) {
-  const DirStream dir{::fdopendir(folder.fd.get())};
-  if (!dir) refuse_listing(store, kFolder, {errno, std::generic_category()});
-  (void)folder.fd.release();
   std::vector<std::string> names;
-  errno = 0;
-  while (const dirent* entry = store.calls().readdir(dir.get())) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
-    errno = 0;
-  }
-  if (errno != 0) refuse_listing(store, kFolder, {errno, std::generic_category()});
+  std::error_code ec;
+  for_each_dir_entry(store.calls(), std::move(folder.fd), ec,
+                     [&](const dirent& entry) { names.emplace_back(entry.d_name); });
+  if (ec) refuse_listing(store, kFolder, ec);
   std::ranges::sort(names);
   return names;
 }

@@ -16,8 +16,8 @@
 #include "store/base/text.h"
 #include "store/catalog/catalog.h"
 #include "store/transfer/archive_source.h"
-#include "store/transfer/import_error.h"
 #include "store/transfer/importer.h"
+#include "store/transfer/transfer_error.h"
 #include "tests/fuzz/check.h"
 #include "tests/support/archive_maker.h"
 #include "tests/support/store_builder.h"
@@ -55,7 +55,7 @@ bool import_into(const fs::path& store, std::string_view archive, bool is_piped,
       import_models(std::move(sources), store, options, Progress::none(), NoSyncs{});
   OLLAMAFS_CHECK(!result.models.empty());
   return !options.dry_run;
-} catch (const ImportError& error) {
+} catch (const TransferError& error) {
   OLLAMAFS_CHECK(error.what() != std::string_view{});
   return false;
 } catch (const std::system_error& error) {

@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "store/catalog/model_query.h"
-#include "store/transfer/export_error.h"
+#include "store/transfer/transfer_error.h"
 #include "tests/support/faulty_writes.h"
 #include "tests/support/process.h"
 #include "tests/support/store_builder.h"
@@ -32,7 +32,7 @@ namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using Kind = ExportError::Kind;
+using Kind = TransferError::Kind;
 
 // Stops after so many bytes, or does something else then.
 class ProgressAt final : public Progress {
@@ -65,7 +65,7 @@ template <class Work>
 std::pair<std::optional<Kind>, std::string> failure_of(Work work) {
   try {
     work();
-  } catch (const ExportError& error) {
+  } catch (const TransferError& error) {
     return {error.kind(), error.what()};
   }
   return {};

@@ -47,7 +47,7 @@ class ImportBrokenTest : public ImportFixture {
       const auto [kind, text] = failure_of([&] {
         (void)(is_piped ? import_piped(archive, {}, calls_) : import_bytes(archive, {}, calls_));
       });
-      EXPECT_EQ(kind, ImportError::Kind::broken) << about << ": " << text;
+      EXPECT_EQ(kind, TransferError::Kind::broken) << about << ": " << text;
       EXPECT_THAT(text, HasSubstr(says)) << about;
       EXPECT_THAT(forbidden_changes(before_, content_of(target())), IsEmpty()) << about;
     }
@@ -58,7 +58,7 @@ class ImportBrokenTest : public ImportFixture {
     bool is_taken = true;
     try {
       (void)import_bytes(archive, {}, calls_);
-    } catch (const ImportError&) {
+    } catch (const TransferError&) {
       is_taken = false;
     }
     const DirectoryContent after = content_of(target());
@@ -200,7 +200,7 @@ TEST_F(ImportBrokenTest, ABlobThatLacks) {
     auto members = members_;
     std::erase_if(members, [&](const Packed& other) { return other.path == member.path; });
     const auto failure = failure_of([&] { import_bytes(make_archive(members)); });
-    EXPECT_EQ(failure.first, ImportError::Kind::broken);
+    EXPECT_EQ(failure.first, TransferError::Kind::broken);
     EXPECT_THAT(failure.second, HasSubstr(member.path.substr(6)));
     EXPECT_THAT(failure.second, HasSubstr(std::to_string(member.bytes.size()) + " bytes"));
     // Known before anything is written.
@@ -276,7 +276,7 @@ TEST_F(ImportBrokenTest, OneBadModelKeepsAllOut) {
   const auto weights = Digest::of("GGUF" + random_bytes(3, 1000));
   std::erase_if(members, [&](const Packed& member) { return member.path == weights.blob_path(); });
   const auto failure = failure_of([&] { import_bytes(make_archive(members)); });
-  EXPECT_EQ(failure.first, ImportError::Kind::broken);
+  EXPECT_EQ(failure.first, TransferError::Kind::broken);
   EXPECT_EQ(content_of(target()), before_);
 }
 

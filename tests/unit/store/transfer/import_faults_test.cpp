@@ -95,9 +95,9 @@ TEST_P(ImportFaultsTest, AnyCallFailsOnce) {
       bool is_taken = true;
       try {
         (void)import_bytes(archive_, {}, calls());
-      } catch (const ImportError& failure) {
+      } catch (const TransferError& failure) {
         is_taken = false;
-        EXPECT_EQ(failure.kind(), ImportError::Kind::no_space) << failure.what();
+        EXPECT_EQ(failure.kind(), TransferError::Kind::no_space) << failure.what();
         EXPECT_EQ(error, ENOSPC);
       } catch (const std::system_error& failure) {
         is_taken = false;
@@ -142,8 +142,8 @@ TEST_P(ImportFaultsTest, TheDiskIsFullFromAPointOn) {
     plan_.fail(write_call::kWrites | write_call::kFallocate, ENOSPC, nth, 1'000'000);
     try {
       (void)import_piped(archive_, {}, calls());
-    } catch (const ImportError& failure) {
-      EXPECT_EQ(failure.kind(), ImportError::Kind::no_space) << failure.what();
+    } catch (const TransferError& failure) {
+      EXPECT_EQ(failure.kind(), TransferError::Kind::no_space) << failure.what();
     }
     plan_.clear();
     expect_right({}, nth);

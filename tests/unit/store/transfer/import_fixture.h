@@ -14,9 +14,9 @@
 
 #include "store/catalog/catalog.h"
 #include "store/transfer/archive_source.h"
-#include "store/transfer/import_error.h"
 #include "store/transfer/importer.h"
 #include "store/transfer/open_sources.h"
+#include "store/transfer/transfer_error.h"
 #include "tests/support/archive_maker.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
@@ -76,13 +76,13 @@ class ImportFixture : public ::testing::Test {
 
   // How an import failed: its kind and what it says. Fails the test if it did not.
   template <class Work>
-  static std::pair<ImportError::Kind, std::string> failure_of(Work work) {
+  static std::pair<TransferError::Kind, std::string> failure_of(Work work) {
     try {
       work();
-    } catch (const ImportError& error) {
+    } catch (const TransferError& error) {
       return {error.kind(), error.what()};
     } catch (const std::system_error& error) {
-      return {ImportError::Kind::failed, error.what()};
+      return {TransferError::Kind::failed, error.what()};
     }
     ADD_FAILURE() << "was imported";
     return {};

@@ -45,7 +45,7 @@ TEST_F(ImportPlacesTest, KeepsAModelOfThatName) {
   const Digest other = there.v1("m", there.text_model(2, 500));
   const DirectoryContent before = content_of(target());
   const auto [kind, text] = failure_of([&] { import({source_.root()}); });
-  EXPECT_EQ(kind, ImportError::Kind::refused);
+  EXPECT_EQ(kind, TransferError::Kind::refused);
   EXPECT_THAT(text, HasSubstr(other.id()));
   EXPECT_THAT(text, HasSubstr("--replace"));
   EXPECT_EQ(content_of(target()), before);
@@ -57,7 +57,7 @@ TEST_F(ImportPlacesTest, KeepsAModelOfThatName) {
 TEST_F(ImportPlacesTest, KeepsTheStoresSpellingOfAName) {
   const StoreBuilder there{target()};
   (void)there.v1("M", there.text_model(2, 500));
-  EXPECT_EQ(failure_of([&] { import({source_.root()}); }).first, ImportError::Kind::refused);
+  EXPECT_EQ(failure_of([&] { import({source_.root()}); }).first, TransferError::Kind::refused);
   EXPECT_EQ(import({source_.root()}, {.replace = true}).models[0].name.display(), "M:latest");
   EXPECT_EQ(id_of(target()), digest_.id());
 }
@@ -67,7 +67,7 @@ TEST_F(ImportPlacesTest, ReplacesTheV2EntryThatWouldHideIt) {
     fs::remove_all(target());
     const StoreBuilder there{target()};
     (void)there.v2("m", there.text_model(2, 500), is_copy);
-    EXPECT_EQ(failure_of([&] { import({source_.root()}); }).first, ImportError::Kind::refused);
+    EXPECT_EQ(failure_of([&] { import({source_.root()}); }).first, TransferError::Kind::refused);
     const ImportResult result = import({source_.root()}, {.replace = true});
     EXPECT_THAT(result.models[0].note, HasSubstr("manifests-v2"));
     EXPECT_EQ(id_of(target()), digest_.id());
@@ -106,7 +106,7 @@ TEST_F(ImportPlacesTest, CompletesAModelThatLacksABlob) {
 TEST_F(ImportPlacesTest, ReplacesAnEmptyManifestOnlyIfAsked) {
   const StoreBuilder there{target()};
   (void)there.v1_bytes("m", "");
-  EXPECT_EQ(failure_of([&] { import({source_.root()}); }).first, ImportError::Kind::refused);
+  EXPECT_EQ(failure_of([&] { import({source_.root()}); }).first, TransferError::Kind::refused);
   (void)import({source_.root()}, {.replace = true});
   EXPECT_EQ(id_of(target()), digest_.id());
 }
@@ -133,7 +133,7 @@ TEST_F(ImportPlacesTest, ChoosesOneOfAListAsMountsDo) {
 TEST_F(ImportPlacesTest, RealStoresSayWhichBlobIsNotRight) {
   unpack_real_store_v2(dir_ / "real");
   const auto [kind, text] = failure_of([&] { import({dir_ / "real"}); });
-  EXPECT_EQ(kind, ImportError::Kind::broken);
+  EXPECT_EQ(kind, TransferError::Kind::broken);
   EXPECT_THAT(text, HasSubstr("other bytes than its name says"));
 }
 
@@ -194,7 +194,7 @@ TEST_F(ImportPlacesTest, DoesNotFollowSomebodysLinkOutOfTheStore) {
     fs::create_directory_symlink(dir_ / "outside", target() / name);
     ASSERT_EQ(::lchown((target() / name).c_str(), user.uid, user.gid), 0);
     const auto failure = failure_of([&] { import({source_.root()}); });
-    EXPECT_EQ(failure.first, ImportError::Kind::failed);
+    EXPECT_EQ(failure.first, TransferError::Kind::failed);
     EXPECT_THAT(failure.second, HasSubstr((target() / name).string()));
     EXPECT_TRUE(fs::is_empty(dir_ / "outside"));
   }

@@ -141,7 +141,7 @@ TEST_F(ImportTest, PutsThePartsOfAnArchiveTogether) {
   fs::remove_all(target());
   fs::remove(dir_ / "m.tar.part01");
   const auto failure = failure_of([&] { import({dir_ / "m.tar.part00"}); });
-  EXPECT_EQ(failure.first, ImportError::Kind::broken);
+  EXPECT_EQ(failure.first, TransferError::Kind::broken);
 }
 
 TEST_F(ImportTest, IgnoresWhatIsNoneOfAStore) {
@@ -258,7 +258,7 @@ TEST_F(ImportTest, TakesAnotherName) {
   EXPECT_TRUE(models_of(target()).contains("registry.ollama.ai/library/x:y"));
   const auto failure =
       failure_of([&] { import({source_.root()}, {.name = ModelName::parse("x:y")}); });
-  EXPECT_EQ(failure.first, ImportError::Kind::usage);
+  EXPECT_EQ(failure.first, TransferError::Kind::usage);
 }
 
 // ---- files that a browser has downloaded ----
@@ -297,7 +297,7 @@ TEST_F(LooseImportTest, MatchesFilesByTheirHash) {
 TEST_F(LooseImportTest, AsksForAName) {
   download("me/describer:latest");
   const auto failure = failure_of([&] { import({dir_ / "loose"}); });
-  EXPECT_EQ(failure.first, ImportError::Kind::usage);
+  EXPECT_EQ(failure.first, TransferError::Kind::usage);
   EXPECT_THAT(failure.second, HasSubstr("--name"));
 }
 
@@ -307,7 +307,7 @@ TEST_F(LooseImportTest, NamesWhatLacks) {
   fs::remove(dir_ / "loose/data(1)");
   const auto failure =
       failure_of([&] { import({dir_ / "loose"}, {.name = ModelName::parse("me/describer")}); });
-  EXPECT_EQ(failure.first, ImportError::Kind::broken);
+  EXPECT_EQ(failure.first, TransferError::Kind::broken);
   EXPECT_THAT(failure.second, HasSubstr(Digest::of(lost).blob_name()));
   EXPECT_THAT(failure.second, HasSubstr(std::to_string(lost.size()) + " bytes"));
 }
@@ -317,9 +317,10 @@ TEST_F(ImportTest, RefusesWhatIsNoSource) {
   write_file(dir_ / "empty", "");
   fs::create_directory(dir_ / "folder");
   for (const char* const name : {"text", "empty", "folder"}) {
-    EXPECT_EQ(failure_of([&] { import({dir_ / name}); }).first, ImportError::Kind::broken) << name;
+    EXPECT_EQ(failure_of([&] { import({dir_ / name}); }).first, TransferError::Kind::broken)
+        << name;
   }
-  EXPECT_EQ(failure_of([&] { import({dir_ / "nothing"}); }).first, ImportError::Kind::not_found);
+  EXPECT_EQ(failure_of([&] { import({dir_ / "nothing"}); }).first, TransferError::Kind::not_found);
   EXPECT_FALSE(fs::exists(target()));
 }
 
