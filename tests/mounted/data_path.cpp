@@ -31,9 +31,7 @@ struct Free {
 };
 using Aligned = std::unique_ptr<char, Free>;
 
-}  // namespace
-
-bool library_is_new() {
+bool ask_whether_library_is_new() {
   const std::string versions = must({binary(), "--version"});
   const std::size_t at = versions.find("libfuse ");
   int major = 0, minor = 0;
@@ -42,6 +40,13 @@ bool library_is_new() {
     throw std::runtime_error{"no version of libfuse in: " + versions};
   }
   return major > 3 || minor >= 17;
+}
+
+}  // namespace
+
+bool library_is_new() {
+  static const bool is_new = ask_whether_library_is_new();  // asked for every range that is read
+  return is_new;
 }
 
 void PrintTo(const DataPath& path, std::ostream* out) {
