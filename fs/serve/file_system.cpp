@@ -17,6 +17,9 @@ using What = CacheNotice::What;
 // How long a listing waits at the most for the version that the store has by now.
 constexpr std::chrono::seconds kLongestRenewal{1};
 
+// And for a view that nobody has looked into before: of 10,000 models it takes a third of a second.
+constexpr std::chrono::seconds kLongestWaking{20};
+
 // How many listings wait for that at the same time.
 constexpr unsigned kMostWaiting = 3;
 
@@ -67,9 +70,27 @@ void FileSystem::set_outdated(std::set<std::string> models) {
   if (!notices.empty()) on_stale_(std::move(notices));
 }
 
-NodeRef FileSystem::lookup(const NodeRef& directory, std::string_view name,
-                           std::error_code& ec) const {
+// The same directory in a tree where its view is no more asleep; empty if none came. All requests
+// may wait here at once: who makes the tree needs none of them answered.
+NodeRef FileSystem::awake(const NodeRef& directory) {
+  if (!directory->asleep || !directory.tree->stand_in_name(*directory).empty()) return directory;
+  wanted_views_.want(*directory->asleep);
+  NodeRef now;
+  std::unique_lock lock{published_mutex_};
+  published_.wait_for(lock, kLongestWaking, [&] {
+    now = nodes_.find(directory->ino);
+    return now && !now->asleep;
+  });
+  return now && !now->asleep ? now : NodeRef{};
+}
+
+NodeRef FileSystem::lookup(const NodeRef& parent, std::string_view name, std::error_code& ec) {
   ec.clear();
+  const NodeRef directory = name == "." || name == ".." ? parent : awake(parent);
+  if (!directory) {
+    ec = io_error();
+    return {};
+  }
   NodeRef node{directory.tree, directory.tree->lookup(*directory, name)};
   if (!node) {
     ec = std::make_error_code(std::errc::no_such_file_or_directory);
@@ -83,6 +104,10 @@ NodeRef FileSystem::lookup(const NodeRef& directory, std::string_view name,
 FileSystem::Listing FileSystem::list(NodeRef& directory, bool begins, const Tool& tool) noexcept {
   if (!directory->is_directory()) return {};
   if (begins) begin_listing(directory, tool);
+  if (directory->asleep) {
+    if (NodeRef now = awake(directory)) directory = std::move(now);
+    if (directory->asleep) return {true, Tree::kBroken};
+  }
   if (is_gone(directory)) return {true, Tree::kBroken};
   return {true, health_.stand_in_name(directory)};
 }
@@ -96,7 +121,7 @@ bool FileSystem::is_gone(const NodeRef& directory) const noexcept {
 void FileSystem::begin_listing(NodeRef& directory, const Tool& tool) {
   const Model* const model = directory.tree->model(*directory);
   if (!model) return;
-  if (directory.tree->is_model_directory(*directory)) {
+  if (directory.tree->model_directory(model->view_name) == directory.node) {
     renew(directory);
   } else if (directory.tree->is_blobs_directory(*directory) && guard_.watches(*model) &&
              !health_.is_broken(directory)) {

@@ -19,6 +19,7 @@
 #include "fs/serve/open_files.h"
 #include "fs/serve/pins.h"
 #include "fs/serve/tool.h"
+#include "fs/serve/wanted_views.h"
 #include "fs/tree/cache_notice.h"
 #include "fs/tree/node_table.h"
 #include "store/blobs/blob_pool.h"
@@ -53,6 +54,9 @@ class FileSystem {
   // The tree that is shown.
   [[nodiscard]] std::shared_ptr<const Tree> current() const { return nodes_.current(); }
 
+  // Which views are to be in the next tree.
+  [[nodiscard]] const WantedViews& wanted_views() const noexcept { return wanted_views_; }
+
   // Which models are in use, and must be shown as they are by the next tree.
   [[nodiscard]] Pins& pins() noexcept { return pins_; }
 
@@ -68,10 +72,10 @@ class FileSystem {
   // What an inode number stands for; empty: ESTALE.
   [[nodiscard]] NodeRef find(InodeNumber ino) const { return nodes_.find(ino); }
 
-  // The entry `name` of a directory; ENOENT if it has none. EIO in a directory that cannot be had
-  // (see list()), but for the one name that it lists.
-  [[nodiscard]] NodeRef lookup(const NodeRef& directory, std::string_view name,
-                               std::error_code& ec) const;
+  // The entry `name` of a directory; ENOENT if it has none. Waits until a view that sleeps is
+  // there, EIO if that takes too long. EIO in a directory that cannot be had (see list()), but for
+  // the one name that it lists.
+  [[nodiscard]] NodeRef lookup(const NodeRef& parent, std::string_view name, std::error_code& ec);
 
   // How a directory is listed. No tool must take one that cannot be had for an empty or a smaller
   // one: of a model that is not whole, say, or of a store that is gone. Where readdir(3) fails,
@@ -84,9 +88,9 @@ class FileSystem {
     [[nodiscard]] bool is_whole() const noexcept { return possible && stand_in.empty(); }
   };
   // To be called before each piece of a listing for a tool; `begins` for the first. Then
-  // `directory` may become that of the version which the store has by now. That may take a second;
-  // else it does not wait. Needs no memory: there are tools, as OpenSSH's, that take a listing that
-  // fails for its end.
+  // `directory` may become that of the version which the store has by now, or of the view that
+  // slept until now. That may take a second; else it does not wait. Needs no memory: there are
+  // tools, as OpenSSH's, that take a listing that fails for its end.
   [[nodiscard]] Listing list(NodeRef& directory, bool begins, const Tool& tool = {}) noexcept;
 
   // To be called after each answer to that, with the number that was asked for.
@@ -118,6 +122,7 @@ class FileSystem {
   [[nodiscard]] BlobPool::Usage usage() const { return pool_.usage(); }
 
  private:
+  [[nodiscard]] NodeRef awake(const NodeRef& directory);
   void begin_listing(NodeRef& directory, const Tool& tool);
   void renew(NodeRef& directory);
   [[nodiscard]] bool is_gone(const NodeRef& directory) const noexcept;
@@ -131,6 +136,7 @@ class FileSystem {
   Health health_;
   OpenFiles files_;
   Pins pins_;
+  WantedViews wanted_views_;
 
   std::mutex published_mutex_;
   std::condition_variable published_;

@@ -73,9 +73,13 @@ bool LiveView::step() {
   }
   if (!wait(until, true)) return false;
 
-  eventfd_t news_of_uses = 0;
-  if (::eventfd_read(fs_.pins().descriptor(), &news_of_uses) == 0) {
+  eventfd_t news = 0;
+  if (::eventfd_read(fs_.pins().descriptor(), &news) == 0) {
     if (fs_.pins().take_released()) try_to([this] { show(); });
+    return true;
+  }
+  if (::eventfd_read(fs_.wanted_views().descriptor(), &news) == 0) {
+    try_to([this] { show(); });
     return true;
   }
   const auto now = Clock::now();
@@ -124,7 +128,8 @@ bool LiveView::wait(Clock::time_point until, bool for_change) {
   const StoreWatch* const watch = scanner_.watch();
   pollfd fds[] = {{stop_.get(), POLLIN, 0},
                   {for_change && watch ? watch->descriptor() : -1, POLLIN, 0},
-                  {for_change ? fs_.pins().descriptor() : -1, POLLIN, 0}};
+                  {for_change ? fs_.pins().descriptor() : -1, POLLIN, 0},
+                  {for_change ? fs_.wanted_views().descriptor() : -1, POLLIN, 0}};
   while (::poll(fds, std::size(fds), milliseconds_until(until)) < 0 && errno == EINTR) {
   }
   return fds[0].revents == 0;
@@ -186,7 +191,10 @@ void LiveView::show(bool anyhow) {
     const auto begun = fs_.pins().begun();
     const auto current = fs_.current();
     const auto next = with_pinned(current->catalog());
-    if (!anyhow && *next == current->catalog() && *scanned_ == current->stored()) return;
+    if (!anyhow && *next == current->catalog() && *scanned_ == current->stored() &&
+        current->awake() == fs_.wanted_views().all()) {
+      return;
+    }
     const auto tree = calls_.make_tree(next, scanned_, current.get());
     if (fs_.pins().unless_begun(begun, [&] { fs_.publish(tree); })) break;
     if (tries < kTries) continue;

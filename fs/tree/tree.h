@@ -7,6 +7,7 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,7 +16,9 @@
 #include "fs/tree/inode_number.h"
 #include "fs/tree/name_pool.h"
 #include "fs/tree/recipe.h"
+#include "fs/tree/view.h"
 #include "store/catalog/catalog.h"
+#include "store/folder/store_dir.h"
 
 namespace ollamafs {
 
@@ -47,6 +50,7 @@ struct Node {
   std::uint32_t entries = 0;      // and how many there are
   std::uint32_t change = 0;       // nanoseconds of ctime, see TreeBuilder::date_groups
   Recipe recipe = nullptr;        // of a file: its content
+  std::optional<View> asleep{};   // of a directory: the view that it will lead to, see build_tree()
 
   [[nodiscard]] bool is_directory() const noexcept { return kind == NodeKind::directory; }
 };
@@ -69,6 +73,12 @@ class Tree {
   // What the store has, which archives are made of: the same, if nothing else is in use. An archive
   // needs no version kept for it: who has it open has all of it.
   [[nodiscard]] const Catalog& stored() const noexcept { return *stored_; }
+
+  // Of the views that sleep until somebody looks into them: those that are there.
+  [[nodiscard]] ViewSet awake() const noexcept { return awake_; }
+
+  // Where the texts of a model are read that are made of its blobs; null: there are none such.
+  [[nodiscard]] const StoreDir* store() const noexcept { return store_; }
 
   // The one of both that a node's indexes mean.
   [[nodiscard]] const Catalog& catalog_of(const Node& node) const noexcept {
@@ -144,6 +154,8 @@ class Tree {
 
   std::shared_ptr<const Catalog> catalog_;
   std::shared_ptr<const Catalog> stored_;
+  ViewSet awake_;
+  const StoreDir* store_ = nullptr;
   NamePool names_;
   std::vector<Node> nodes_;  // the first is the root
   std::vector<Dentry> entries_;

@@ -45,6 +45,8 @@ TreeBuilder::TreeBuilder(std::shared_ptr<const Catalog> catalog,
   links_.reserve(nodes);
   tree_->catalog_ = std::move(catalog);
   tree_->stored_ = std::move(stored);
+  tree_->awake_ = options_.awake;
+  tree_->store_ = options_.store;
   const NodeIndex root =
       add(NodeKind::directory, kRootInode, options_.store_uid, options_.store_gid);
   Node& node = tree_->nodes_[root];
@@ -97,6 +99,15 @@ TreeBuilder::NodeIndex TreeBuilder::group(NodeIndex parent, std::string_view nam
     link(parent, name, it->second);
   }
   return it->second;
+}
+
+void TreeBuilder::sleeping_group(NodeIndex parent, std::string_view name, View view) {
+  Node& node = tree_->nodes_[group(parent, name)];
+  node.asleep = view;
+  node.mtime = catalog().models().empty() ? content_time(Digest{}) : kOldest;
+  for (const Model& model : catalog().models()) {
+    node.mtime = std::max(node.mtime, manifest_time(model));
+  }
 }
 
 TreeBuilder::NodeIndex TreeBuilder::groups_of(NodeIndex parent, std::string_view& path) {
@@ -231,6 +242,7 @@ void TreeBuilder::date_groups() {
   for (auto index = static_cast<NodeIndex>(tree_->nodes_.size()); index-- > 0;) {
     if (!group_paths_.contains(index)) continue;
     Node& group = tree_->nodes_[index];
+    if (group.asleep) continue;
     group.mtime = group.entries == 0 ? content_time(Digest{}) : kOldest;
     std::uint64_t all = 0;
     for (const Dentry& entry : tree_->entries(group)) {
@@ -252,6 +264,10 @@ void TreeBuilder::count_links() {
     }
   }
   tree_->nodes_[kRoot].nlink += 2;
+  // As file systems say it that do not count subdirectories: find(1) must not take it for a leaf.
+  for (Node& node : tree_->nodes_) {
+    if (node.asleep) node.nlink = 1;
+  }
 }
 
 }  // namespace ollamafs

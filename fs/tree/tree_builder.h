@@ -27,6 +27,12 @@ struct TreeOptions {
     gid_t gid = 0;
   };
   std::optional<Root> root;
+
+  ViewSet shown = ViewSet::all();  // others are not there at all
+  ViewSet awake;                   // of those that sleep until somebody looks into them
+
+  // Where texts are read that are made of blobs, if there are to be any. Outlives every tree.
+  const StoreDir* store = nullptr;
 };
 
 // Puts a Tree together. A view is a function that calls it for each model of a catalog.
@@ -43,6 +49,10 @@ class TreeBuilder {
   // The directory `name` of `parent` that only leads to models, made at the first call. It is as
   // new as the newest of its entries.
   NodeIndex group(NodeIndex parent, std::string_view name);
+
+  // A group that stands for a view which nobody has looked into: empty, and as new as the newest
+  // model.
+  void sleeping_group(NodeIndex parent, std::string_view name, View view);
 
   // Makes the groups of all but the last component of `path` and returns the parent of that one.
   // `path` is left with the last component.
@@ -72,6 +82,7 @@ class TreeBuilder {
   // A file with this text in it. Its number and its time are functions of the text.
   void text(NodeIndex parent, std::string_view name, std::string text);
 
+  [[nodiscard]] const TreeOptions& options() const noexcept { return options_; }
   [[nodiscard]] const Catalog& catalog() const noexcept { return tree_->catalog(); }
   [[nodiscard]] const Catalog& stored() const noexcept { return tree_->stored(); }
 

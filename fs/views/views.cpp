@@ -3,6 +3,28 @@
 #include <utility>
 
 namespace ollamafs {
+namespace {
+
+using AddView = void (*)(TreeBuilder& tree, TreeBuilder::NodeIndex directory);
+
+// A view that is empty until somebody has looked into it.
+void add_sleeping(TreeBuilder& tree, TreeBuilder::NodeIndex parent, std::string_view name,
+                  View view, AddView add) {
+  if (!tree.options().shown.has(view)) return;
+  if (tree.options().awake.has(view)) {
+    add(tree, tree.group(parent, name));
+  } else {
+    tree.sleeping_group(parent, name, view);
+  }
+}
+
+void add_layouts(TreeBuilder& tree) {
+  if (!tree.options().shown.has(View::ollama)) return;
+  const auto layouts = tree.group(TreeBuilder::kRoot, "layouts");
+  add_sleeping(tree, layouts, "ollama", View::ollama, add_ollama_layout);
+}
+
+}  // namespace
 
 std::shared_ptr<const Tree> build_tree(const std::shared_ptr<const Catalog>& catalog,
                                        const TreeOptions& options, const MountFacts& facts,
@@ -16,8 +38,10 @@ std::shared_ptr<const Tree> build_tree(std::shared_ptr<const Catalog> catalog,
                                        const Tree* previous) {
   TreeBuilder tree{std::move(catalog), std::move(stored), options};
   add_readme(tree, facts);
-  add_models_view(tree);
-  add_archives_view(tree);
+  if (options.shown.has(View::models)) add_models_view(tree);
+  if (options.shown.has(View::archives)) add_archives_view(tree);
+  add_sleeping(tree, TreeBuilder::kRoot, "contents", View::contents, add_contents_view);
+  add_layouts(tree);
   return std::move(tree).finish(previous);
 }
 

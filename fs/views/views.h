@@ -9,8 +9,9 @@
 
 namespace ollamafs {
 
-// The views: each adds one entry to the root, with all that is below. A new view is a new file and
-// a line in build_tree.
+// The views: each adds one directory, with all that is below. A new view is a new file, a name in
+// kViewNames and a line in build_tree. Those that are given their directory sleep: it is empty
+// until somebody looks into it (WantedViews).
 
 // models/: every model as the smallest complete models folder (docs/view.md §1).
 void add_models_view(TreeBuilder& tree);
@@ -24,6 +25,12 @@ struct MountFacts {
   std::filesystem::path store;       // absolute
   bool by_sudo = false;              // only root can end it, its user has to ask sudo
 };
+
+// contents/: every model as its files, by names that tell what they are (docs/view.md §9).
+void add_contents_view(TreeBuilder& tree, TreeBuilder::NodeIndex contents);
+
+// layouts/ollama/: all whole models as one models folder (docs/view.md §10).
+void add_ollama_layout(TreeBuilder& tree, TreeBuilder::NodeIndex folder);
 
 // README.txt: what this is, with the real paths of this mount and commands that work in it.
 void add_readme(TreeBuilder& tree, const MountFacts& facts);

@@ -199,8 +199,11 @@ std::shared_ptr<const Tree> Daemon::make_tree(std::shared_ptr<const Catalog> cat
                                               std::shared_ptr<const Catalog> stored,
                                               const Tree* previous) {
   std::string note;
-  const TreeOptions tree =
+  TreeOptions tree =
       access_.tree_options(store_, *catalog, previous ? &previous->root() : nullptr, note);
+  tree.shown = options_.views;
+  if (file_system_) tree.awake = file_system_->wanted_views().all();
+  tree.store = &store_;
   if (!note.empty() && note != access_note_) log_->info("{}", note);
   access_note_ = note;
   return build_tree(std::move(catalog), std::move(stored), tree,

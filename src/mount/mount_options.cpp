@@ -68,6 +68,17 @@ const gid_t* group_id(const char* name) {
   return entry ? &entry->gr_gid : nullptr;
 }
 
+ViewSet only_view(const std::string& value) {
+  ViewSet views;
+  if (const auto view = view_at(value)) {
+    views.add(*view);
+    return views;
+  }
+  std::string known;
+  for (const ViewName& named : kViewNames) known += fmt::format(" {}", named.path);
+  refuse(fmt::format("-o views={}: no such view, there are:{}", printable(value), known));
+}
+
 void apply(MountOptions& options, const std::string& word) {
   const std::size_t equals = word.find('=');
   const std::string name = word.substr(0, equals);
@@ -95,6 +106,8 @@ void apply(MountOptions& options, const std::string& word) {
     options.follow.push_back(follow_directory("-o follow=", value));
   } else if (has_value("poll")) {
     options.poll = seconds(name, value, 1);
+  } else if (has_value("views")) {
+    options.views = only_view(value);
   } else if (has_value("hold")) {
     options.hold = seconds(name, value, 0);
   } else if (std::ranges::find(kNever, word) != kNever.end()) {
@@ -109,7 +122,16 @@ void apply(MountOptions& options, const std::string& word) {
 MountOptions parse_mount_options(const std::vector<std::string>& arguments) {
   MountOptions options;
   for (const std::string& argument : arguments) {
-    for (const std::string& word : split(argument)) apply(options, word);
+    bool is_in_views = false;  // views=models,archives: the list goes on behind its commas
+    for (const std::string& word : split(argument)) {
+      const auto view = view_at(word);
+      if (is_in_views && view) {
+        options.views.add(*view);
+        continue;
+      }
+      is_in_views = word.starts_with("views=");
+      apply(options, word);
+    }
   }
   return options;
 }

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "fs/tree/view.h"
+
 namespace ollamafs {
 
 // What `-o` can say.
@@ -19,6 +21,7 @@ struct MountOptions {
   std::optional<gid_t> gid;
   std::vector<std::filesystem::path> follow;  // real paths of directories
   std::optional<std::chrono::seconds> poll;  // how often to look for changes; else they are watched
+  ViewSet views = ViewSet::all();            // what is shown
   std::chrono::seconds hold{60};  // how long a model stays as it is after its last file was closed
 };
 

@@ -38,7 +38,10 @@ class ServedStore {
 
   // The store as it is on disk now.
   [[nodiscard]] std::shared_ptr<const Tree> scan(const Tree* previous = nullptr) const {
-    return build_tree(Catalog::read(store_), TreeOptions{}, {"/view", builder_.root()}, previous);
+    TreeOptions options;
+    options.awake = ViewSet::all();
+    options.store = &store_;
+    return build_tree(Catalog::read(store_), options, {"/view", builder_.root()}, previous);
   }
 
   // Shows the store as it is on disk now.
