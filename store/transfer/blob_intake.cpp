@@ -63,6 +63,8 @@ bool BlobIntake::has(const Digest& digest, std::optional<std::uint64_t> size) {
   const bool is_trusted = trust_existing_ && size;
   const auto right = is_trusted ? there : hashes_right(digest);
   known_[digest] = right;
+  // A server that starts meanwhile must leave it (docs/store-format.md §6).
+  if (right && writer_) writer_->touch_blob(digest);
   return right && (!size || right == size);
 }
 

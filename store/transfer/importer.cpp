@@ -263,8 +263,8 @@ class Import {
     }
   }
 
-  // All that the manifests name must be there now, and right. Blobs that were there and belong to
-  // no model yet look new from now on: else a server that starts would delete them.
+  // All that the manifests name must be there now, and right. What was found there long ago looks
+  // new once more: a server that starts leaves it for an hour.
   void check_blobs(bool is_guess) {
     for (const Wanted& wanted : wanted_) {
       for (const BlobRef& ref : wanted.source.manifest->blobs) {
@@ -278,8 +278,18 @@ class Import {
       }
     }
     if (options_.dry_run) return;
-    for (const auto& [digest, size] : named_blobs()) {
-      if (!catalog_->blob_index(digest)) target_.writer->touch_blob(digest);
+    for (const auto& [digest, size] : named_blobs()) target_.writer->touch_blob(digest);
+  }
+
+  // A server's clean-up or a prune may have deleted what was found to be right before.
+  void require_blobs(const Wanted& wanted, std::string_view outcome) const {
+    for (const BlobRef& ref : wanted.source.manifest->blobs) {
+      if (intake_.size_there(ref.digest) == ref.size) continue;
+      throw TransferError{
+          TransferError::Kind::failed,
+          fmt::format("{}: blob {} went from the store while the model was imported, as by a "
+                      "clean-up; {}: run the same command again",
+                      wanted.place.name.display(), ref.digest.blob_name(), outcome)};
     }
   }
 
@@ -292,15 +302,20 @@ class Import {
       if (!wanted.place.v2.empty()) intake_.put(manifest.digest, manifest.bytes);
     }
     if (intake_.written() > 0) writer.sync_blobs();
-    for (const Wanted& wanted : wanted_) {
-      const std::string& bytes = wanted.source.manifest->bytes;
-      const bool replace = wanted.place.state == ImportedModel::State::replaced;
-      for (const std::string& path : wanted.place.v1) {
-        if (!writer.put(path, bytes, replace)) refuse_other(wanted, path);
-      }
-      for (const std::string& path : wanted.place.v2) (void)writer.put(path, bytes, true);
-    }
+    for (const Wanted& wanted : wanted_) require_blobs(wanted, "its manifest is not written");
+    for (const Wanted& wanted : wanted_) write_manifest(wanted);
+    for (const Wanted& wanted : wanted_) require_blobs(wanted, "it is not whole now");
     return result();
+  }
+
+  void write_manifest(const Wanted& wanted) {
+    require_blobs(wanted, "its manifest is not written");
+    const std::string& bytes = wanted.source.manifest->bytes;
+    const bool replace = wanted.place.state == ImportedModel::State::replaced;
+    for (const std::string& path : wanted.place.v1) {
+      if (!target_.writer->put(path, bytes, replace)) refuse_other(wanted, path);
+    }
+    for (const std::string& path : wanted.place.v2) (void)target_.writer->put(path, bytes, true);
   }
 
   // Somebody was quicker. The same is right, as of a second import of the model.
