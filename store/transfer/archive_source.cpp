@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "store/base/progress.h"
 #include "store/base/text.h"
 #include "store/model/manifest.h"
 #include "store/transfer/member_path.h"
@@ -275,6 +276,8 @@ class ArchiveSource final : public ImportSource {
     const int status = ::archive_read_open1(reader);
     input_.rethrow();
     if (status < ARCHIVE_WARN) broken(fmt::format("cannot be read as an archive: {}", reason()));
+  } catch (const Interrupted&) {
+    throw;
   } catch (const TransferError&) {
     throw;
   } catch (const std::system_error&) {

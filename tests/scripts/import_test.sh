@@ -169,4 +169,17 @@ wait "$pid" 2>/dev/null || true
 check_blobs "$work/interrupted"
 [ ! -e "$work/interrupted/manifests" ] || fail "a manifest after Ctrl-C"
 
+# While nothing comes any more: sh(1) makes what it starts with & ignore SIGINT, hence SIGTERM.
+"$work/ollamafs" import - --store "$work/interrupted" <"$work/fifo" >/dev/null 2>"$work/err" &
+pid=$!
+exec 3>"$work/fifo"
+head -c 1000000 "$work/models.tar" >&3
+sleep 1
+kill -TERM "$pid"
+status=0
+wait "$pid" || status=$?
+exec 3>&-
+[ "$status" -eq 130 ] || fail "status $status, not 130, after SIGTERM on a pipe that is stalled"
+says 'interrupted'
+
 exit $failed
