@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <climits>
 #include <ctime>
-#include <ranges>
 #include <system_error>
 #include <utility>
 
@@ -42,13 +41,6 @@ StoreWriter::StoreWriter(const fs::path& path, const WriteCalls& calls)
   folder_ = open_folder(absolute);
   path_ = path_of_fd(folder_.get());
   adopt_owner();
-}
-
-StoreWriter::~StoreWriter() {
-  directories_.clear();
-  for (const Made& made : std::views::reverse(made_)) {
-    (void)calls_.unlinkat(made.parent->get(), made.name.c_str(), AT_REMOVEDIR);
-  }
 }
 
 // What is there of the path is opened as the user has typed it; below that nothing but what is made
@@ -149,11 +141,8 @@ UniqueFd StoreWriter::follow_out(const std::string& top, int& error) const {
 
 UniqueFd StoreWriter::make_directory(const Directory& parent, const std::string& name,
                                      const std::string& shown) {
-  if (calls_.mkdirat(parent->get(), name.c_str(), 0755) == 0) {
-    made_.push_back({parent, name});
-  } else if (errno != EEXIST) {  // another import makes the same
-    fail(errno, shown);
-  }
+  // Another import may make the same.
+  if (calls_.mkdirat(parent->get(), name.c_str(), 0755) != 0 && errno != EEXIST) fail(errno, shown);
   UniqueFd fd = open_at(parent->get(), name, kDirectory, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
   struct stat st {};
   if (!fd || ::fstat(fd.get(), &st) != 0) fail(errno, shown);

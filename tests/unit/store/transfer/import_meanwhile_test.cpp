@@ -90,5 +90,16 @@ TEST_F(ImportMeanwhileTest, GivesWhatItFindsThereAFreshTime) {
   EXPECT_LT(std::time(nullptr) - st.st_mtim.tv_sec, 600);
 }
 
+// Another import may have opened the folders that this one has made.
+TEST_F(ImportMeanwhileTest, LeavesFoldersThatAnotherMayUse) {
+  fs::remove_all(target());
+  auto members = pack_directory(source_.root());
+  for (Packed& member : members) {
+    if (member.path.starts_with("blobs/")) member.bytes += "x";
+  }
+  (void)failure_of([&] { import_piped(make_archive(members)); });
+  EXPECT_TRUE(fs::is_directory(target() / "blobs"));
+}
+
 }  // namespace
 }  // namespace ollamafs::test
