@@ -63,6 +63,9 @@ class BlobIntake {
 [[noreturn]] void refuse_for_room(const StoreWriter& writer, std::uint64_t needed,
                                   std::uint64_t room);
 
+// Throws TransferError::refused if the store's file system takes no file of this size.
+void require_large_files(StoreWriter& writer, const Digest& digest, std::uint64_t size);
+
 // Reads the whole member under the source. Throws TransferError if it has more than `limit` bytes.
 [[nodiscard]] std::string read_member(ImportSource& source, const Member& member,
                                       std::uint64_t limit);

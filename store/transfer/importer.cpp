@@ -237,6 +237,7 @@ class Import {
     progress_.expect(all_bytes, blobs.size());
     for (const auto& [digest, size] : blobs) {
       if (intake_.has(digest, size)) continue;
+      if (target_.writer) require_large_files(*target_.writer, digest, size);
       needed.push_back(digest);
       bytes += size;
     }

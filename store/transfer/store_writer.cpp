@@ -1,9 +1,11 @@
 #include "store/transfer/store_writer.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <array>
@@ -228,6 +230,14 @@ std::uint64_t StoreWriter::room() {
   const UniqueFd blobs = open_directory("blobs", ignored);
   if (calls_.fstatvfs(blobs ? blobs.get() : folder_.get(), st) != 0) fail(errno, "");
   return static_cast<std::uint64_t>(is_root_ ? st.f_bfree : st.f_bavail) * st.f_frsize;
+}
+
+bool StoreWriter::is_fat() {
+  struct statfs kind {};
+  int ignored = 0;
+  const UniqueFd blobs = open_directory("blobs", ignored);
+  if (calls_.fstatfs(blobs ? blobs.get() : folder_.get(), kind) != 0) return false;
+  return kind.f_type == MSDOS_SUPER_MAGIC;
 }
 
 void StoreWriter::fail(int error, const std::string& relative) const {

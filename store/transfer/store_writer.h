@@ -61,6 +61,9 @@ class StoreWriter {
   // Bytes that this user may still write.
   [[nodiscard]] std::uint64_t room();
 
+  // Whether blobs are on FAT, which has no file of 4 GiB or more.
+  [[nodiscard]] bool is_fat();
+
  private:
   using Directory = std::shared_ptr<const UniqueFd>;
 

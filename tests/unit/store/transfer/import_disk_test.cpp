@@ -1,0 +1,57 @@
+// What disks and systems bring with them: folders of their own, no sizes, no large files.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
+
+#include <string>
+
+#include "store/base/text.h"
+#include "tests/unit/store/transfer/import_fixture.h"
+
+namespace ollamafs::test {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+// A file system that says what it likes of itself.
+class OtherDisk final : public WriteCalls {
+ public:
+  explicit OtherDisk(decltype(statfs::f_type) type) : type_{type} {}
+
+  [[nodiscard]] int fstatvfs(int fd, struct statvfs& room) const noexcept override {
+    const int status = WriteCalls::fstatvfs(fd, room);
+    if (type_ == NFS_SUPER_MAGIC) room.f_blocks = room.f_bfree = room.f_bavail = 0;
+    return status;
+  }
+  [[nodiscard]] int fstatfs(int fd, struct statfs& kind) const noexcept override {
+    const int status = WriteCalls::fstatfs(fd, kind);
+    kind.f_type = type_;
+    return status;
+  }
+
+ private:
+  decltype(statfs::f_type) type_;
+};
+
+class ImportDiskTest : public ImportFixture {
+ protected:
+  ImportDiskTest() { source_.v1("m", source_.text_model(1, 3000)); }
+
+  StoreBuilder source_{dir_ / "source"};
+};
+
+TEST_F(ImportDiskTest, SaysBeforeThatFatTakesNoLargeFile) {
+  ManifestSpec model = source_.text_model(1, 3000);
+  model.layers.push_back(source_.sparse_layer(kModelType, std::uint64_t{1} << 32, 7));
+  source_.v1("m", model);
+  const auto failure =
+      failure_of([&] { import({source_.root()}, {}, OtherDisk{MSDOS_SUPER_MAGIC}); });
+  EXPECT_EQ(failure.first, TransferError::Kind::refused);
+  EXPECT_THAT(failure.second, HasSubstr("FAT"));
+  EXPECT_THAT(failure.second, HasSubstr(model.layers.back().digest.substr(7)));
+}
+
+}  // namespace
+}  // namespace ollamafs::test
