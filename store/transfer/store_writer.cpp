@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <climits>
 #include <ctime>
+#include <limits>
 #include <system_error>
 #include <utility>
 
@@ -229,6 +230,8 @@ std::uint64_t StoreWriter::room() {
   int ignored = 0;
   const UniqueFd blobs = open_directory("blobs", ignored);
   if (calls_.fstatvfs(blobs ? blobs.get() : folder_.get(), st) != 0) fail(errno, "");
+  // Some file systems of a network do not know: then it is seen when it is written.
+  if (st.f_blocks == 0) return std::numeric_limits<std::uint64_t>::max();
   return static_cast<std::uint64_t>(is_root_ ? st.f_bfree : st.f_bavail) * st.f_frsize;
 }
 

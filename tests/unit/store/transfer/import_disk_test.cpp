@@ -42,6 +42,11 @@ class ImportDiskTest : public ImportFixture {
   StoreBuilder source_{dir_ / "source"};
 };
 
+TEST_F(ImportDiskTest, TakesADiskThatDoesNotSayItsSizeForLarge) {
+  (void)import({source_.root()}, {}, OtherDisk{NFS_SUPER_MAGIC});
+  EXPECT_EQ(models_of(target()).size(), 1U);
+}
+
 TEST_F(ImportDiskTest, SaysBeforeThatFatTakesNoLargeFile) {
   ManifestSpec model = source_.text_model(1, 3000);
   model.layers.push_back(source_.sparse_layer(kModelType, std::uint64_t{1} << 32, 7));
