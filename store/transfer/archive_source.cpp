@@ -16,6 +16,7 @@
 #include "store/base/text.h"
 #include "store/model/manifest.h"
 #include "store/transfer/member_path.h"
+#include "store/transfer/stray_names.h"
 #include "store/transfer/transfer_error.h"
 
 namespace ollamafs {
@@ -291,6 +292,7 @@ class ArchiveSource final : public ImportSource {
   [[nodiscard]] std::optional<Member> judge() {
     path_ = entry_path();
     if (leads_out(path_)) refuse("leads out of the folder in which it would be unpacked");
+    if (has_stray_name(path_)) return std::nullopt;
     const MemberPath meaning = read_member_path(path_);
     Member member{
         .path = path_, .digest = meaning.blob, .name = meaning.model, .tree = meaning.tree};

@@ -42,6 +42,37 @@ class ImportDiskTest : public ImportFixture {
   StoreBuilder source_{dir_ / "source"};
 };
 
+TEST_F(ImportDiskTest, PassesOverWhatSystemsKeepOnAStick) {
+  const fs::path model = "manifests/registry.ollama.ai/library/gone/latest";
+  for (const char* const name :
+       {"lost+found", ".Trash-1000", "System Volume Information", ".DS_Store", "._blobs"}) {
+    write_file(source_.root() / name / model, "deleted");
+  }
+  write_file(source_.root() / "blobs/._x", "x");
+  (void)import({source_.root()});
+  EXPECT_EQ(models_of(target()).size(), 1U);
+}
+
+TEST_F(ImportDiskTest, PassesOverWhatServersPutBesideBlobs) {
+  const fs::path split = source_.root() / "blobs/.ollama-split-1";
+  fs::create_directory(split);
+  const fs::path safetensors = source_.root() / "ollama-safetensors2";
+  fs::create_directory(safetensors);
+  fs::path blob;
+  for (const auto& entry : fs::directory_iterator{source_.root() / "blobs"}) {
+    if (entry.is_regular_file()) blob = entry.path();
+  }
+  fs::create_hard_link(blob, split / "model-00001-of-00002.gguf");
+  fs::create_symlink(blob, safetensors / "model.safetensors");
+  fs::create_directory(safetensors / "blobs");
+  fs::create_symlink("gone", safetensors / "blobs" / Digest::of("gone").blob_name());
+  (void)import({source_.root()});
+  EXPECT_EQ(models_of(target()).size(), 1U);
+  fs::remove_all(target());
+  (void)import_bytes(make_archive(pack_directory(source_.root())));
+  EXPECT_EQ(models_of(target()).size(), 1U);
+}
+
 TEST_F(ImportDiskTest, TakesADiskThatDoesNotSayItsSizeForLarge) {
   (void)import({source_.root()}, {}, OtherDisk{NFS_SUPER_MAGIC});
   EXPECT_EQ(models_of(target()).size(), 1U);
