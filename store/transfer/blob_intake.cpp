@@ -135,11 +135,9 @@ void BlobIntake::take(ImportSource& source, const Member& member, Inventory& inv
                                     "their SHA-256 is {}",
                                     source.shown(), printable(member.path), found.hex())};
   }
-  if (file) {
-    writer_->commit_blob(*file, digest);
-    ++written_;
-    bytes_written_ += size;
-  }
+  if (file) writer_->commit_blob(*file, digest);
+  ++written_;
+  bytes_written_ += size;
   known_[digest] = size;
   if (kept && size <= kMaxManifestBytes) inventory.keep_blob(digest, std::move(*kept));
 }

@@ -42,6 +42,7 @@ class BlobIntake {
   // A blob of these bytes, which no source has.
   void put(const Digest& digest, std::string_view bytes);
 
+  // What was written; without a writer, what would have been.
   [[nodiscard]] std::uint64_t written() const noexcept { return written_; }
   [[nodiscard]] std::uint64_t bytes_written() const noexcept { return bytes_written_; }
 

@@ -32,6 +32,7 @@ struct Target {
     std::error_code ec;
     if (dry_run && !fs::exists(path, ec)) return;
     writer = std::make_unique<StoreWriter>(path, calls);
+    if (!dry_run) writer->remove_left_behind();
     // By the descriptor that is written to: it must be the same folder.
     const fs::path same = fmt::format("/proc/self/fd/{}", writer->folder());
     const OutsideLinks outside = ::geteuid() == 0 ? OutsideLinks::refuse : OutsideLinks::follow;
@@ -125,7 +126,7 @@ class Import {
   }
 
   void take_as_it_comes(ImportSource& source, const Member& member) {
-    if (!options_.dry_run && intake_.has(*member.digest, member.size)) return;
+    if (intake_.has(*member.digest, member.size)) return;
     intake_.take(source, member, inventory_);
   }
 
@@ -245,7 +246,7 @@ class Import {
       const std::uint64_t room = target_.writer->room();
       if (bytes > room) refuse_for_room(*target_.writer, bytes, room);
     }
-    needed_ = {needed.size(), bytes};
+    if (options_.dry_run) needed_ = {needed.size(), bytes};
     return needed;
   }
 
@@ -337,8 +338,9 @@ class Import {
       result.models.push_back({wanted.place.name, wanted.source.manifest->digest,
                                wanted.place.state, wanted.place.note});
     }
-    result.blobs_written = options_.dry_run ? needed_.first : intake_.written();
-    result.bytes_written = options_.dry_run ? needed_.second : intake_.bytes_written();
+    // What a dry run would write was counted by one of them: by the second if there is one pass.
+    result.blobs_written = needed_ ? needed_->first : intake_.written();
+    result.bytes_written = needed_ ? needed_->second : intake_.bytes_written();
     const std::size_t named = named_blobs().size();
     result.blobs_there = named - std::min<std::uint64_t>(named, result.blobs_written);
     return result;
@@ -359,7 +361,8 @@ class Import {
   std::map<Digest, std::optional<std::uint64_t>> in_sources_;  // blobs, and their sizes if known
   std::vector<Wanted> wanted_;
   std::shared_ptr<const Catalog> catalog_;
-  std::pair<std::uint64_t, std::uint64_t> needed_{};  // blobs and bytes, for a dry run
+  // Blobs and bytes, of a dry run that looks before it reads.
+  std::optional<std::pair<std::uint64_t, std::uint64_t>> needed_;
 };
 
 }  // namespace

@@ -65,7 +65,6 @@ void StoreWriter::adopt_owner() {
   struct stat st {};
   int ignored = 0;
   const UniqueFd blobs = open_directory("blobs", ignored);
-  if (blobs) remove_left_behind(calls_, blobs.get());
   if (::fstat(blobs ? blobs.get() : folder_.get(), &st) != 0) fail(errno, "");
   owner_ = {is_root_, st.st_uid, st.st_gid, st.st_mode & 07777};
 }
@@ -173,6 +172,12 @@ void StoreWriter::sync_directory(int fd, const std::string& shown) {
 }
 
 // ---- files ----
+
+void StoreWriter::remove_left_behind() {
+  int ignored = 0;
+  const UniqueFd blobs = open_directory("blobs", ignored);
+  if (blobs) ollamafs::remove_left_behind(calls_, blobs.get());
+}
 
 std::unique_ptr<NewFile> StoreWriter::new_blob() try {
   const int blobs = directory("blobs")->get();

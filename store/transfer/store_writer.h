@@ -38,6 +38,9 @@ class StoreWriter {
   // Where blobs really are, if a link that is followed leads to another place.
   [[nodiscard]] std::vector<std::filesystem::path> places_outside() const;
 
+  // Deletes the temporary files of imports that ended without deleting them.
+  void remove_left_behind();
+
   // A file that is to be a blob.
   [[nodiscard]] std::unique_ptr<NewFile> new_blob();
 

@@ -89,5 +89,22 @@ TEST_F(ImportDiskTest, SaysBeforeThatFatTakesNoLargeFile) {
   EXPECT_THAT(failure.second, HasSubstr(model.layers.back().digest.substr(7)));
 }
 
+// ---- a dry run ----
+
+TEST_F(ImportDiskTest, ADryRunCountsAndDeletesNothing) {
+  const fs::path left = target() / "blobs/ollamafs-import-1-1";
+  write_file(left, "x");
+  const DirectoryContent before = content_of(target());
+  const std::string archive = make_archive(pack_directory(source_.root()));
+  const ImportResult quick = import_bytes(archive, {.dry_run = true});
+  const ImportResult piped = import_piped(archive, {.dry_run = true});
+  EXPECT_GT(quick.blobs_written, 2U);
+  EXPECT_EQ(piped.blobs_written, quick.blobs_written);
+  EXPECT_EQ(piped.bytes_written, quick.bytes_written);
+  EXPECT_EQ(content_of(target()), before);
+  (void)import_piped(archive);
+  EXPECT_EQ(import_piped(archive, {.dry_run = true}).blobs_written, 0U);
+}
+
 }  // namespace
 }  // namespace ollamafs::test
