@@ -395,6 +395,10 @@ bool is_archive(std::string_view beginning) noexcept {
   return packing_of(beginning) != Packing::none;
 }
 
+bool is_plain_tar(std::string_view beginning) noexcept {
+  return packing_of(beginning) == Packing::tar;
+}
+
 std::unique_ptr<ImportSource> open_archive_source(ByteStream stream, std::string shown) {
   return std::make_unique<ArchiveSource>(std::move(stream), std::move(shown));
 }

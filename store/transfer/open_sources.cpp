@@ -17,6 +17,7 @@
 #include "store/transfer/byte_stream.h"
 #include "store/transfer/folder_source.h"
 #include "store/transfer/loose_source.h"
+#include "store/transfer/part_content.h"
 #include "store/transfer/split_parts.h"
 #include "store/transfer/transfer_error.h"
 
@@ -123,12 +124,8 @@ class Opening {
 
 std::vector<std::unique_ptr<ImportSource>> open_sources(const std::vector<fs::path>& paths,
                                                         OutsideLinks links, Progress& progress) {
-  const auto exists = [](const fs::path& path) {
-    std::error_code ec;
-    return fs::is_regular_file(path, ec);
-  };
   Opening opening{links, progress};
-  for (const auto& parts : group_parts(paths, exists)) opening.open(parts);
+  for (const auto& parts : group_parts(paths, continues_archive)) opening.open(parts);
   return std::move(opening).finish();
 }
 

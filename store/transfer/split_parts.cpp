@@ -60,21 +60,27 @@ std::optional<std::string> next_part(const std::string& name) {
 }
 
 std::vector<std::vector<fs::path>> group_parts(const std::vector<fs::path>& paths,
-                                               const std::function<bool(const fs::path&)>& exists) {
+                                               const IsPart& is_part) {
   std::vector<std::vector<fs::path>> groups;
   const auto follower = [](const fs::path& path) -> std::optional<fs::path> {
     const auto name = next_part(path.filename().string());
     return name ? std::optional{path.parent_path() / *name} : std::nullopt;
   };
+  const auto is_named = [&paths](const fs::path& path) {
+    return std::ranges::find(paths, path) != paths.end();
+  };
   for (const fs::path& path : paths) {
-    if (!groups.empty() && follower(groups.back().back()) == path) {
+    if (!groups.empty() && follower(groups.back().back()) == path &&
+        is_part(groups.back().front(), groups.back().back(), path)) {
       groups.back().push_back(path);
     } else {
       groups.push_back({path});
     }
   }
   for (std::vector<fs::path>& group : groups) {
-    for (auto next = follower(group.back()); next && exists(*next); next = follower(*next)) {
+    for (auto next = follower(group.back());
+         next && is_part(group.front(), group.back(), *next) && !is_named(*next);
+         next = follower(*next)) {
       group.push_back(*next);
     }
   }

@@ -31,7 +31,9 @@ TEST(SplitPartsTest, TakesOtherNamesForWhole) {
 
 TEST(SplitPartsTest, PutsPartsTogether) {
   const std::set<fs::path> there{"d/a.part0", "d/a.part1", "d/a.part2", "b.tar", "c.00", "c.01"};
-  const auto exists = [&](const fs::path& path) { return there.contains(path); };
+  const auto exists = [&](const fs::path&, const fs::path&, const fs::path& next) {
+    return there.contains(next);
+  };
   EXPECT_THAT(group_parts({"d/a.part0", "d/a.part1", "b.tar", "c.00"}, exists),
               ElementsAre(ElementsAre("d/a.part0", "d/a.part1", "d/a.part2"), ElementsAre("b.tar"),
                           ElementsAre("c.00", "c.01")));
