@@ -19,8 +19,9 @@ using IsPart =
     std::function<bool(const std::filesystem::path& first, const std::filesystem::path& before,
                        const std::filesystem::path& next)>;
 
-// Puts the parts of one file together, in their order: paths that follow each other, and behind the
-// last those that are there as well. Every path is in one group.
+// Puts the parts of one file together, sorted by their numbers, with those between them and behind
+// the last that are there as well. Every path is in one group. Throws TransferError::not_found if a
+// part is missing between others.
 [[nodiscard]] std::vector<std::vector<std::filesystem::path>> group_parts(
     const std::vector<std::filesystem::path>& paths, const IsPart& is_part);
 
