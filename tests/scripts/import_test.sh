@@ -113,6 +113,9 @@ rm -r "$work/others/manifests/registry.ollama.ai/me"
 run 1 as_user "$work/ollamafs" import "$work/models.tar" --store "$work/others"
 says 'Permission denied'
 says 'sudo ollamafs import'
+run 1 as_user "$work/ollamafs" import "$work/models.tar" --store "$work/others" --replace \
+  --trust-existing --json
+says "sudo ollamafs import --store $work/others $work/models.tar --replace --trust-existing --json\`"
 
 # --- Where Ollama has never run ---
 
