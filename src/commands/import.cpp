@@ -22,6 +22,7 @@
 #include "src/say/output.h"
 #include "src/say/progress.h"
 #include "src/store/import_store.h"
+#include "src/store/open_store.h"
 #include "store/base/progress.h"
 #include "store/base/text.h"
 #include "store/transfer/importer.h"
@@ -144,6 +145,10 @@ class Import final : public Command {
     for (const fs::path& source : sources_) words.push_back(source.string());
     if (!name_.empty()) words.insert(words.end(), {"--name", name_});
     if (options_.replace) words.emplace_back("--replace");
+    if (options_.trust_existing) words.emplace_back("--trust-existing");
+    if (options_.dry_run) words.emplace_back("--dry-run");
+    if (json_) words.emplace_back("--json");
+    if (quiet_) words.emplace_back("--quiet");
     return words;
   }
 
@@ -167,12 +172,10 @@ class Import final : public Command {
   [[nodiscard]] std::string advice(const std::error_code& ec, const fs::path& store) const {
     if (ec != std::errc::permission_denied && ec != std::errc::operation_not_permitted) return {};
     if (::geteuid() == 0) return {};
-    std::string line = fmt::format("sudo ollamafs import --store {}", shell_word(store.native()));
-    for (const fs::path& source : sources_) line += " " + shell_word(source.native());
     return fmt::format(
         "\nanother user owns it; as root, `{}` works, and what it writes belongs to "
         "the store's owner",
-        line);
+        as_root(words(), store));
   }
 
   std::vector<fs::path> sources_;

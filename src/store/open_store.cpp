@@ -13,18 +13,12 @@ namespace ollamafs {
 
 namespace fs = std::filesystem;
 
-namespace {
-
-// `command` as root would have to type it. The store is named: root may find another one, and sudo
-// does not pass OLLAMA_MODELS on.
 std::string as_root(const std::vector<std::string>& command, const fs::path& store) {
   std::string line =
       fmt::format("sudo ollamafs {} --store {}", command.front(), shell_word(store.native()));
   for (std::size_t i = 1; i < command.size(); ++i) line += " " + shell_word(command[i]);
   return line;
 }
-
-}  // namespace
 
 StoreChoice choose_store(const fs::path& given, const std::vector<std::string>& command) try {
   StoreChoice choice = find_store(given, Host::current());

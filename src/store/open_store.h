@@ -9,6 +9,11 @@
 
 namespace ollamafs {
 
+// `command`, what was typed behind "ollamafs" without the store, as root would have to type it. The
+// store is named: root may find another one, and sudo does not pass OLLAMA_MODELS on.
+[[nodiscard]] std::string as_root(const std::vector<std::string>& command,
+                                  const std::filesystem::path& store);
+
 // Finds the store that a command is about (find_store). Throws CommandError: no_store if there is
 // none, store_unreadable if this user may not read it, with the ways that work. One of them is the
 // command itself, as root: `command` is what was typed behind "ollamafs", without the store.

@@ -85,4 +85,8 @@ int WriteCalls::fstatvfs(int fd, struct statvfs& room) const noexcept {
   return ::fstatvfs(fd, &room);
 }
 
+int WriteCalls::fstatfs(int fd, struct statfs& kind) const noexcept {
+  return ::fstatfs(fd, &kind);
+}
+
 }  // namespace ollamafs

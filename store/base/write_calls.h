@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/types.h>
+#include <sys/vfs.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -63,6 +64,9 @@ class WriteCalls {
 
   // How much room there is.
   [[nodiscard]] virtual int fstatvfs(int fd, struct statvfs& room) const noexcept;
+
+  // What kind of file system it is.
+  [[nodiscard]] virtual int fstatfs(int fd, struct statfs& kind) const noexcept;
 };
 
 }  // namespace ollamafs

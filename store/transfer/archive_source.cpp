@@ -12,9 +12,11 @@
 #include <string>
 #include <utility>
 
+#include "store/base/progress.h"
 #include "store/base/text.h"
 #include "store/model/manifest.h"
 #include "store/transfer/member_path.h"
+#include "store/transfer/stray_names.h"
 #include "store/transfer/transfer_error.h"
 
 namespace ollamafs {
@@ -275,6 +277,8 @@ class ArchiveSource final : public ImportSource {
     const int status = ::archive_read_open1(reader);
     input_.rethrow();
     if (status < ARCHIVE_WARN) broken(fmt::format("cannot be read as an archive: {}", reason()));
+  } catch (const Interrupted&) {
+    throw;
   } catch (const TransferError&) {
     throw;
   } catch (const std::system_error&) {
@@ -288,6 +292,7 @@ class ArchiveSource final : public ImportSource {
   [[nodiscard]] std::optional<Member> judge() {
     path_ = entry_path();
     if (leads_out(path_)) refuse("leads out of the folder in which it would be unpacked");
+    if (has_stray_name(path_)) return std::nullopt;
     const MemberPath meaning = read_member_path(path_);
     Member member{
         .path = path_, .digest = meaning.blob, .name = meaning.model, .tree = meaning.tree};
@@ -388,6 +393,10 @@ class ArchiveSource final : public ImportSource {
 
 bool is_archive(std::string_view beginning) noexcept {
   return packing_of(beginning) != Packing::none;
+}
+
+bool is_plain_tar(std::string_view beginning) noexcept {
+  return packing_of(beginning) == Packing::tar;
 }
 
 std::unique_ptr<ImportSource> open_archive_source(ByteStream stream, std::string shown) {

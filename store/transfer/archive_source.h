@@ -18,6 +18,9 @@ inline constexpr std::size_t kArchiveBeginning = 512;
 // zstd, xz or bzip2, or a zip.
 [[nodiscard]] bool is_archive(std::string_view beginning) noexcept;
 
+// Whether it is a tar that is not compressed.
+[[nodiscard]] bool is_plain_tar(std::string_view beginning) noexcept;
+
 // The archive in `stream`; `shown` names it in messages. Refuses whatever could be meant to write
 // elsewhere: members with absolute paths or "..", links but those of a store itself, devices.
 // Throws as ImportSource.

@@ -30,6 +30,16 @@ void refuse_for_room(const StoreWriter& writer, std::uint64_t needed, std::uint6
                   needed, room, printable(writer.path().string()))};
 }
 
+void require_large_files(StoreWriter& writer, const Digest& digest, std::uint64_t size) {
+  constexpr std::uint64_t most = (std::uint64_t{1} << 32) - 1;
+  if (size <= most || !writer.is_fat()) return;
+  throw TransferError{
+      TransferError::Kind::refused,
+      fmt::format("blob {} has {} bytes, and the file system of {} (FAT) takes no file of 4 GiB or "
+                  "more\nformat it as exFAT, or name a store on another disk with --store",
+                  digest.blob_name(), size, printable(writer.path().string()))};
+}
+
 std::string read_member(ImportSource& source, const Member& member, std::uint64_t limit) {
   std::string bytes;
   constexpr std::size_t step = 64u << 10;
@@ -63,6 +73,8 @@ bool BlobIntake::has(const Digest& digest, std::optional<std::uint64_t> size) {
   const bool is_trusted = trust_existing_ && size;
   const auto right = is_trusted ? there : hashes_right(digest);
   known_[digest] = right;
+  // A server that starts meanwhile must leave it (docs/store-format.md §6).
+  if (right && writer_) writer_->touch_blob(digest);
   return right && (!size || right == size);
 }
 
@@ -93,6 +105,7 @@ std::optional<std::uint64_t> BlobIntake::hashes_right(const Digest& digest) {
 
 void BlobIntake::check_room(const Member& member) {
   if (!writer_ || !member.size) return;
+  require_large_files(*writer_, *member.digest, *member.size);
   const std::uint64_t room = writer_->room();
   if (*member.size > room) refuse_for_room(*writer_, *member.size, room);
 }
@@ -122,11 +135,9 @@ void BlobIntake::take(ImportSource& source, const Member& member, Inventory& inv
                                     "their SHA-256 is {}",
                                     source.shown(), printable(member.path), found.hex())};
   }
-  if (file) {
-    writer_->commit_blob(*file, digest);
-    ++written_;
-    bytes_written_ += size;
-  }
+  if (file) writer_->commit_blob(*file, digest);
+  ++written_;
+  bytes_written_ += size;
   known_[digest] = size;
   if (kept && size <= kMaxManifestBytes) inventory.keep_blob(digest, std::move(*kept));
 }

@@ -42,6 +42,7 @@ class BlobIntake {
   // A blob of these bytes, which no source has.
   void put(const Digest& digest, std::string_view bytes);
 
+  // What was written; without a writer, what would have been.
   [[nodiscard]] std::uint64_t written() const noexcept { return written_; }
   [[nodiscard]] std::uint64_t bytes_written() const noexcept { return bytes_written_; }
 
@@ -62,6 +63,9 @@ class BlobIntake {
 // "needs 12 bytes …": what is thrown where there is not enough room.
 [[noreturn]] void refuse_for_room(const StoreWriter& writer, std::uint64_t needed,
                                   std::uint64_t room);
+
+// Throws TransferError::refused if the store's file system takes no file of this size.
+void require_large_files(StoreWriter& writer, const Digest& digest, std::uint64_t size);
 
 // Reads the whole member under the source. Throws TransferError if it has more than `limit` bytes.
 [[nodiscard]] std::string read_member(ImportSource& source, const Member& member,

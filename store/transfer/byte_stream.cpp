@@ -1,6 +1,7 @@
 #include "store/transfer/byte_stream.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,8 +17,9 @@ constexpr std::size_t kBuffer = 256u << 10;  // stays in the processor's cache u
 
 }  // namespace
 
-ByteStream::ByteStream(std::vector<UniqueFd> parts, std::vector<std::string> names)
-    : parts_{std::move(parts)}, names_{std::move(names)}, buffer_(kBuffer) {
+ByteStream::ByteStream(std::vector<UniqueFd> parts, std::vector<std::string> names,
+                       Progress& progress)
+    : parts_{std::move(parts)}, names_{std::move(names)}, progress_{&progress}, buffer_(kBuffer) {
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     struct stat st {};
     if (::fstat(parts_[i].get(), &st) != 0) {
@@ -34,13 +36,27 @@ ByteStream::ByteStream(std::vector<UniqueFd> parts, std::vector<std::string> nam
   }
 }
 
+// A signal may reach another thread, or come just before the call that it should end: so the wait
+// is cut into short ones.
+void ByteStream::wait_for_bytes(int fd) {
+  constexpr int wait_ms = 200;
+  pollfd readable{fd, POLLIN, 0};
+  int ready = 0;
+  while (ready <= 0) {
+    progress_->add(0);
+    ready = ::poll(&readable, 1, wait_ms);
+    if (ready < 0 && errno != EINTR && errno != EAGAIN) return;  // read(2) will say what it is
+  }
+}
+
 std::size_t ByteStream::read_some(char* out, std::size_t size) {
   while (part_ < parts_.size()) {
     const int fd = parts_[part_].get();
+    wait_for_bytes(fd);
     const ssize_t n = is_seekable_
                           ? ::pread(fd, out, size, static_cast<off_t>(position_ - starts_[part_]))
                           : ::read(fd, out, size);
-    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (n < 0) throw std::system_error{errno, std::generic_category(), names_[part_]};
     if (n > 0) {
       position_ += static_cast<std::size_t>(n);

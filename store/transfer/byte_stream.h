@@ -8,17 +8,21 @@
 #include <string_view>
 #include <vector>
 
+#include "store/base/progress.h"
 #include "store/base/unique_fd.h"
 
 namespace ollamafs {
 
 // The bytes of a file, of the parts of a file that was split, or of a pipe, from front to back. Not
-// for several threads at once. Throws std::system_error that names the file.
+// for several threads at once. Throws std::system_error that names the file, and Interrupted, also
+// while a pipe gives nothing.
 class ByteStream {
  public:
   // Of files that are open, one after the other, and their names. Reads from where the one file of
   // a single one stands.
-  ByteStream(std::vector<UniqueFd> parts, std::vector<std::string> names);
+  // `progress`, which must outlive this, is only asked whether to stop.
+  ByteStream(std::vector<UniqueFd> parts, std::vector<std::string> names,
+             Progress& progress = Progress::none());
 
   // Whether all parts are regular files: then skip(), seek() and size() cost nothing.
   [[nodiscard]] bool is_seekable() const noexcept { return is_seekable_; }
@@ -36,9 +40,11 @@ class ByteStream {
 
  private:
   [[nodiscard]] std::size_t read_some(char* out, std::size_t size);
+  void wait_for_bytes(int fd);
 
   std::vector<UniqueFd> parts_;
   std::vector<std::string> names_;
+  Progress* progress_;                 // never null
   std::vector<std::uint64_t> starts_;  // of the parts, if it is seekable
   std::vector<char> buffer_;
   std::size_t peeked_ = 0;  // bytes at the front of the buffer that read() has to give yet

@@ -18,6 +18,7 @@
 #include "store/catalog/store_limits.h"
 #include "store/folder/read_file.h"
 #include "store/transfer/member_path.h"
+#include "store/transfer/stray_names.h"
 #include "store/transfer/transfer_error.h"
 
 namespace ollamafs {
@@ -69,7 +70,7 @@ class FolderWalk {
     errno = 0;
     while (const dirent* entry = folder_.calls().readdir(dir.get())) {
       const std::string_view name = entry->d_name;
-      if (name != "." && name != "..") names.emplace_back(name);
+      if (name != "." && name != ".." && !is_stray_name(name)) names.emplace_back(name);
       if (++entries_ > StoreLimits{}.entries) {
         throw TransferError{
             TransferError::Kind::failed,

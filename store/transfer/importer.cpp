@@ -32,6 +32,7 @@ struct Target {
     std::error_code ec;
     if (dry_run && !fs::exists(path, ec)) return;
     writer = std::make_unique<StoreWriter>(path, calls);
+    if (!dry_run) writer->remove_left_behind();
     // By the descriptor that is written to: it must be the same folder.
     const fs::path same = fmt::format("/proc/self/fd/{}", writer->folder());
     const OutsideLinks outside = ::geteuid() == 0 ? OutsideLinks::refuse : OutsideLinks::follow;
@@ -125,7 +126,7 @@ class Import {
   }
 
   void take_as_it_comes(ImportSource& source, const Member& member) {
-    if (!options_.dry_run && intake_.has(*member.digest, member.size)) return;
+    if (intake_.has(*member.digest, member.size)) return;
     intake_.take(source, member, inventory_);
   }
 
@@ -237,6 +238,7 @@ class Import {
     progress_.expect(all_bytes, blobs.size());
     for (const auto& [digest, size] : blobs) {
       if (intake_.has(digest, size)) continue;
+      if (target_.writer) require_large_files(*target_.writer, digest, size);
       needed.push_back(digest);
       bytes += size;
     }
@@ -244,7 +246,7 @@ class Import {
       const std::uint64_t room = target_.writer->room();
       if (bytes > room) refuse_for_room(*target_.writer, bytes, room);
     }
-    needed_ = {needed.size(), bytes};
+    if (options_.dry_run) needed_ = {needed.size(), bytes};
     return needed;
   }
 
@@ -263,8 +265,8 @@ class Import {
     }
   }
 
-  // All that the manifests name must be there now, and right. Blobs that were there and belong to
-  // no model yet look new from now on: else a server that starts would delete them.
+  // All that the manifests name must be there now, and right. What was found there long ago looks
+  // new once more: a server that starts leaves it for an hour.
   void check_blobs(bool is_guess) {
     for (const Wanted& wanted : wanted_) {
       for (const BlobRef& ref : wanted.source.manifest->blobs) {
@@ -278,8 +280,18 @@ class Import {
       }
     }
     if (options_.dry_run) return;
-    for (const auto& [digest, size] : named_blobs()) {
-      if (!catalog_->blob_index(digest)) target_.writer->touch_blob(digest);
+    for (const auto& [digest, size] : named_blobs()) target_.writer->touch_blob(digest);
+  }
+
+  // A server's clean-up or a prune may have deleted what was found to be right before.
+  void require_blobs(const Wanted& wanted, std::string_view outcome) const {
+    for (const BlobRef& ref : wanted.source.manifest->blobs) {
+      if (intake_.size_there(ref.digest) == ref.size) continue;
+      throw TransferError{
+          TransferError::Kind::failed,
+          fmt::format("{}: blob {} went from the store while the model was imported, as by a "
+                      "clean-up; {}: run the same command again",
+                      wanted.place.name.display(), ref.digest.blob_name(), outcome)};
     }
   }
 
@@ -292,15 +304,20 @@ class Import {
       if (!wanted.place.v2.empty()) intake_.put(manifest.digest, manifest.bytes);
     }
     if (intake_.written() > 0) writer.sync_blobs();
-    for (const Wanted& wanted : wanted_) {
-      const std::string& bytes = wanted.source.manifest->bytes;
-      const bool replace = wanted.place.state == ImportedModel::State::replaced;
-      for (const std::string& path : wanted.place.v1) {
-        if (!writer.put(path, bytes, replace)) refuse_other(wanted, path);
-      }
-      for (const std::string& path : wanted.place.v2) (void)writer.put(path, bytes, true);
-    }
+    for (const Wanted& wanted : wanted_) require_blobs(wanted, "its manifest is not written");
+    for (const Wanted& wanted : wanted_) write_manifest(wanted);
+    for (const Wanted& wanted : wanted_) require_blobs(wanted, "it is not whole now");
     return result();
+  }
+
+  void write_manifest(const Wanted& wanted) {
+    require_blobs(wanted, "its manifest is not written");
+    const std::string& bytes = wanted.source.manifest->bytes;
+    const bool replace = wanted.place.state == ImportedModel::State::replaced;
+    for (const std::string& path : wanted.place.v1) {
+      if (!target_.writer->put(path, bytes, replace)) refuse_other(wanted, path);
+    }
+    for (const std::string& path : wanted.place.v2) (void)target_.writer->put(path, bytes, true);
   }
 
   // Somebody was quicker. The same is right, as of a second import of the model.
@@ -321,8 +338,9 @@ class Import {
       result.models.push_back({wanted.place.name, wanted.source.manifest->digest,
                                wanted.place.state, wanted.place.note});
     }
-    result.blobs_written = options_.dry_run ? needed_.first : intake_.written();
-    result.bytes_written = options_.dry_run ? needed_.second : intake_.bytes_written();
+    // What a dry run would write was counted by one of them: by the second if there is one pass.
+    result.blobs_written = needed_ ? needed_->first : intake_.written();
+    result.bytes_written = needed_ ? needed_->second : intake_.bytes_written();
     const std::size_t named = named_blobs().size();
     result.blobs_there = named - std::min<std::uint64_t>(named, result.blobs_written);
     return result;
@@ -343,7 +361,8 @@ class Import {
   std::map<Digest, std::optional<std::uint64_t>> in_sources_;  // blobs, and their sizes if known
   std::vector<Wanted> wanted_;
   std::shared_ptr<const Catalog> catalog_;
-  std::pair<std::uint64_t, std::uint64_t> needed_{};  // blobs and bytes, for a dry run
+  // Blobs and bytes, of a dry run that looks before it reads.
+  std::optional<std::pair<std::uint64_t, std::uint64_t>> needed_;
 };
 
 }  // namespace

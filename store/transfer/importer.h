@@ -48,7 +48,8 @@ struct ImportResult {
 // says, and when all are there the manifests, at once or not at all. All models, or none.
 //
 // Throws TransferError, std::system_error that names a path, or Interrupted. The store then is as
-// it was, or has some more blobs that are right; another call goes on from there. Reads the sources
+// it was, or has some more blobs that are right; another call goes on from there. If somebody else
+// deletes blobs while their manifest is written, that stays, and another call completes the model. Reads the sources
 // once; if all are quick, first goes through their members, to know before anything is written what
 // is missing, whether there is room, and which names are taken.
 [[nodiscard]] ImportResult import_models(std::vector<std::unique_ptr<ImportSource>> sources,

@@ -26,9 +26,13 @@ std::string named(const std::string& source, const Member& member) {
 
 void Inventory::see(const std::string& source, const Member& member) {
   // A name that no path has stands between the two.
-  if (seen_.insert(source + '\n' + member.path).second) return;
+  if (!seen_.insert(Digest::of(source + '\n' + member.path)).second) {
+    refuse_source(
+        fmt::format("{} is refused: member {} is in it twice", source, printable(member.path)));
+  }
+  if (seen_.size() <= most_) return;
   refuse_source(
-      fmt::format("{} is refused: member {} is in it twice", source, printable(member.path)));
+      fmt::format("{} is refused: more than {} blobs and manifests are in it", source, most_));
 }
 
 void Inventory::count(std::uint64_t bytes) {

@@ -28,7 +28,13 @@ struct SourceModel {
 // then put together.
 class Inventory {
  public:
-  // To be called for each member. Throws TransferError if the source has the path twice.
+  // Members of all sources at most: far beyond what a store has, and little memory.
+  static constexpr std::size_t kMostMembers = 500'000;
+
+  explicit Inventory(std::size_t most = kMostMembers) : most_{most} {}
+
+  // To be called for each member. Throws TransferError if the source has the path twice, or if
+  // there are too many.
   void see(const std::string& source, const Member& member);
 
   void add_manifest(const std::string& source, const Member& member, std::string bytes);
@@ -63,7 +69,8 @@ class Inventory {
   void put(const std::string& source, const Member& member, Tag tag);
   void count(std::uint64_t bytes);
 
-  std::unordered_set<std::string> seen_;
+  std::size_t most_;
+  std::unordered_set<Digest> seen_;       // of sources and paths, which may be long
   std::map<std::string, NameTags> tags_;  // by logical name
   std::vector<Tag> nameless_;
   std::unordered_map<Digest, std::string> blobs_;

@@ -17,6 +17,7 @@
 #include "store/transfer/byte_stream.h"
 #include "store/transfer/folder_source.h"
 #include "store/transfer/loose_source.h"
+#include "store/transfer/part_content.h"
 #include "store/transfer/split_parts.h"
 #include "store/transfer/transfer_error.h"
 
@@ -30,9 +31,13 @@ std::string shown_path(const fs::path& path) {
   return printable(path.string());
 }
 
-UniqueFd open_path(const fs::path& path) {
-  UniqueFd fd{path == "-" ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
-                          : ::open(path.c_str(), O_RDONLY | O_NOCTTY | O_CLOEXEC)};
+UniqueFd open_path(const fs::path& path, Progress& progress) {
+  UniqueFd fd;
+  do {
+    progress.add(0);  // a named pipe that nobody fills is waited for
+    fd = UniqueFd{path == "-" ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+                              : ::open(path.c_str(), O_RDONLY | O_NOCTTY | O_CLOEXEC)};
+  } while (!fd && errno == EINTR);
   if (fd) return fd;
   const std::error_code ec{errno, std::generic_category()};
   const bool is_missing = ec == std::errc::no_such_file_or_directory;
@@ -74,7 +79,7 @@ class Opening {
     std::vector<UniqueFd> files;
     std::vector<std::string> names;
     for (const fs::path& part : parts) {
-      files.push_back(open_path(part));
+      files.push_back(open_path(part, progress_));
       names.push_back(shown_path(part));
     }
     const fs::path& path = parts.front();
@@ -86,7 +91,7 @@ class Opening {
     if (path == "-" && ::isatty(STDIN_FILENO)) {
       throw TransferError{Kind::usage, "standard input is a terminal; pipe an archive to it"};
     }
-    ByteStream stream{std::move(files), std::move(names)};
+    ByteStream stream{std::move(files), std::move(names), progress_};
     const bool is_packed = is_archive(stream.peek(kArchiveBeginning));
     if (is_packed || path == "-" || stream.peek(1).empty()) {
       if (stream.is_seekable()) stream.seek(0);
@@ -119,12 +124,8 @@ class Opening {
 
 std::vector<std::unique_ptr<ImportSource>> open_sources(const std::vector<fs::path>& paths,
                                                         OutsideLinks links, Progress& progress) {
-  const auto exists = [](const fs::path& path) {
-    std::error_code ec;
-    return fs::is_regular_file(path, ec);
-  };
   Opening opening{links, progress};
-  for (const auto& parts : group_parts(paths, exists)) opening.open(parts);
+  for (const auto& parts : group_parts(paths, continues_archive)) opening.open(parts);
   return std::move(opening).finish();
 }
 

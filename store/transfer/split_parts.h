@@ -13,10 +13,16 @@ namespace ollamafs {
 // The name that comes after `name` in such a row; nothing if it is no name of a part.
 [[nodiscard]] std::optional<std::string> next_part(const std::string& name);
 
-// Puts the parts of one file together, in their order: paths that follow each other, and behind the
-// last the parts that `exists` has as well. Every path is in one group.
+// Tells of a file whether it is a part by its content: of the row's first, of what is before it in
+// the row, and of the file in question, which need not exist.
+using IsPart =
+    std::function<bool(const std::filesystem::path& first, const std::filesystem::path& before,
+                       const std::filesystem::path& next)>;
+
+// Puts the parts of one file together, sorted by their numbers, with those between them and behind
+// the last that are there as well. Every path is in one group. Throws TransferError::not_found if a
+// part is missing between others.
 [[nodiscard]] std::vector<std::vector<std::filesystem::path>> group_parts(
-    const std::vector<std::filesystem::path>& paths,
-    const std::function<bool(const std::filesystem::path&)>& exists);
+    const std::vector<std::filesystem::path>& paths, const IsPart& is_part);
 
 }  // namespace ollamafs

@@ -1,16 +1,18 @@
 #include "store/transfer/store_writer.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <climits>
 #include <ctime>
-#include <ranges>
+#include <limits>
 #include <system_error>
 #include <utility>
 
@@ -44,13 +46,6 @@ StoreWriter::StoreWriter(const fs::path& path, const WriteCalls& calls)
   adopt_owner();
 }
 
-StoreWriter::~StoreWriter() {
-  directories_.clear();
-  for (const Made& made : std::views::reverse(made_)) {
-    (void)calls_.unlinkat(made.parent->get(), made.name.c_str(), AT_REMOVEDIR);
-  }
-}
-
 // What is there of the path is opened as the user has typed it; below that nothing but what is made
 // here is entered.
 UniqueFd StoreWriter::open_folder(const fs::path& path) {
@@ -70,7 +65,6 @@ void StoreWriter::adopt_owner() {
   struct stat st {};
   int ignored = 0;
   const UniqueFd blobs = open_directory("blobs", ignored);
-  if (blobs) remove_left_behind(calls_, blobs.get());
   if (::fstat(blobs ? blobs.get() : folder_.get(), &st) != 0) fail(errno, "");
   owner_ = {is_root_, st.st_uid, st.st_gid, st.st_mode & 07777};
 }
@@ -149,11 +143,8 @@ UniqueFd StoreWriter::follow_out(const std::string& top, int& error) const {
 
 UniqueFd StoreWriter::make_directory(const Directory& parent, const std::string& name,
                                      const std::string& shown) {
-  if (calls_.mkdirat(parent->get(), name.c_str(), 0755) == 0) {
-    made_.push_back({parent, name});
-  } else if (errno != EEXIST) {  // another import makes the same
-    fail(errno, shown);
-  }
+  // Another import may make the same.
+  if (calls_.mkdirat(parent->get(), name.c_str(), 0755) != 0 && errno != EEXIST) fail(errno, shown);
   UniqueFd fd = open_at(parent->get(), name, kDirectory, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
   struct stat st {};
   if (!fd || ::fstat(fd.get(), &st) != 0) fail(errno, shown);
@@ -181,6 +172,12 @@ void StoreWriter::sync_directory(int fd, const std::string& shown) {
 }
 
 // ---- files ----
+
+void StoreWriter::remove_left_behind() {
+  int ignored = 0;
+  const UniqueFd blobs = open_directory("blobs", ignored);
+  if (blobs) ollamafs::remove_left_behind(calls_, blobs.get());
+}
 
 std::unique_ptr<NewFile> StoreWriter::new_blob() try {
   const int blobs = directory("blobs")->get();
@@ -238,7 +235,17 @@ std::uint64_t StoreWriter::room() {
   int ignored = 0;
   const UniqueFd blobs = open_directory("blobs", ignored);
   if (calls_.fstatvfs(blobs ? blobs.get() : folder_.get(), st) != 0) fail(errno, "");
+  // Some file systems of a network do not know: then it is seen when it is written.
+  if (st.f_blocks == 0) return std::numeric_limits<std::uint64_t>::max();
   return static_cast<std::uint64_t>(is_root_ ? st.f_bfree : st.f_bavail) * st.f_frsize;
+}
+
+bool StoreWriter::is_fat() {
+  struct statfs kind {};
+  int ignored = 0;
+  const UniqueFd blobs = open_directory("blobs", ignored);
+  if (calls_.fstatfs(blobs ? blobs.get() : folder_.get(), kind) != 0) return false;
+  return kind.f_type == MSDOS_SUPER_MAGIC;
 }
 
 void StoreWriter::fail(int error, const std::string& relative) const {

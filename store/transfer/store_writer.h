@@ -21,13 +21,14 @@ namespace ollamafs {
 // root only where root itself has made it, as for `blobs` on another disk.
 //
 // As root, whatever is made gets the owner, the group and the modes of the folder. Directories that
-// were made go again with this if they are empty then. Not for use from several threads at once.
+// were made stay, also empty: another import may be about to write into them. Not for use from
+// several threads at once.
 class StoreWriter {
  public:
   // Opens the folder, or makes it. Throws std::system_error that names the path, as all below do.
   explicit StoreWriter(const std::filesystem::path& path,
                        const WriteCalls& calls = WriteCalls::kernel());
-  ~StoreWriter();
+  ~StoreWriter() = default;
   StoreWriter(const StoreWriter&) = delete;
   StoreWriter& operator=(const StoreWriter&) = delete;
 
@@ -36,6 +37,9 @@ class StoreWriter {
 
   // Where blobs really are, if a link that is followed leads to another place.
   [[nodiscard]] std::vector<std::filesystem::path> places_outside() const;
+
+  // Deletes the temporary files of imports that ended without deleting them.
+  void remove_left_behind();
 
   // A file that is to be a blob.
   [[nodiscard]] std::unique_ptr<NewFile> new_blob();
@@ -60,11 +64,10 @@ class StoreWriter {
   // Bytes that this user may still write.
   [[nodiscard]] std::uint64_t room();
 
+  // Whether blobs are on FAT, which has no file of 4 GiB or more.
+  [[nodiscard]] bool is_fat();
+
  private:
-  struct Made {
-    std::shared_ptr<const UniqueFd> parent;
-    std::string name;
-  };
   using Directory = std::shared_ptr<const UniqueFd>;
 
   [[nodiscard]] UniqueFd open_folder(const std::filesystem::path& path);
@@ -83,7 +86,6 @@ class StoreWriter {
   UniqueFd folder_;
   Ownership owner_;
   std::map<std::string, Directory> directories_;  // by path below the folder
-  std::vector<Made> made_;
 };
 
 }  // namespace ollamafs

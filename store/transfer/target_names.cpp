@@ -22,12 +22,10 @@ bool is_v2(const std::string& path) {
   return path.starts_with(fmt::format("{}/", tree_folder(TreeKind::v2)));
 }
 
-// A tag of the v2 tree whose symlink leads nowhere: Ollama then asks the v1 tree.
-bool leads_nowhere(const Model& model) {
+// Whether a tag of the v2 tree leads to no manifest, for a reason such as this.
+bool leads_to_none(const Model& model, ProblemKind why) {
   return model.manifest->bytes.empty() && is_v2(model.tag_path) &&
-         std::ranges::any_of(model.faults, [](const Fault& fault) {
-           return fault.kind == ProblemKind::missing || fault.kind == ProblemKind::no_child;
-         });
+         std::ranges::any_of(model.faults, [why](const Fault& fault) { return fault.kind == why; });
 }
 
 [[noreturn]] void refuse_taken(const ModelName& name, const std::string& by) {
@@ -58,7 +56,8 @@ Placement place_model(const Catalog& catalog, const ModelName& name, const Diges
   for (const Model& model : catalog.models()) {
     if (!equal_fold(model.name.logical_name(), logical)) continue;
     place.name = model.name;
-    if (leads_nowhere(model)) {
+    // A symlink that leads nowhere: Ollama then asks the v1 tree (docs/store-format.md §3.2).
+    if (leads_to_none(model, ProblemKind::missing)) {
       place.note = fmt::format("its entry in manifests-v2 led to nothing, and is passed over");
       continue;
     }
@@ -67,6 +66,12 @@ Placement place_model(const Catalog& catalog, const ModelName& name, const Diges
       place.v1.clear();
       place.v2.clear();
       return place;
+    }
+    // Only a symlink that leads nowhere lets Ollama ask the v1 tree, not a list.
+    if (!replace && leads_to_none(model, ProblemKind::no_child)) {
+      refuse_taken(model.name, fmt::format("{} is a list of manifests, none of which is in the "
+                                           "store, and would hide it from Ollama 0.40 and newer",
+                                           printable(model.tag_path)));
     }
     if (!replace) {
       refuse_taken(model.name, fmt::format("the store has a model of that name with the ID {}",

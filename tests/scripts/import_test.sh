@@ -90,7 +90,7 @@ mkdir "$work/small"
 mount -t tmpfs -o size=2m none "$work/small"
 run 7 import "$work/models.tar" --store "$work/small/models"
 says 'bytes are needed'
-[ -z "$(ls -A "$work/small")" ] || fail "something is left on the full disk"
+[ -z "$(find "$work/small" ! -type d)" ] || fail "something is left on the full disk"
 run 7 sh -c "cat '$work/models.tar' | '$work/ollamafs' import - --store '$work/small/models'"
 says 'bytes are needed'
 [ ! -e "$work/small/models/manifests" ] || fail "a manifest is left on the full disk"
@@ -113,6 +113,9 @@ rm -r "$work/others/manifests/registry.ollama.ai/me"
 run 1 as_user "$work/ollamafs" import "$work/models.tar" --store "$work/others"
 says 'Permission denied'
 says 'sudo ollamafs import'
+run 1 as_user "$work/ollamafs" import "$work/models.tar" --store "$work/others" --replace \
+  --trust-existing --json
+says "sudo ollamafs import --store $work/others $work/models.tar --replace --trust-existing --json\`"
 
 # --- Where Ollama has never run ---
 
@@ -168,5 +171,18 @@ exec 3>&-
 wait "$pid" 2>/dev/null || true
 check_blobs "$work/interrupted"
 [ ! -e "$work/interrupted/manifests" ] || fail "a manifest after Ctrl-C"
+
+# While nothing comes any more: sh(1) makes what it starts with & ignore SIGINT, hence SIGTERM.
+"$work/ollamafs" import - --store "$work/interrupted" <"$work/fifo" >/dev/null 2>"$work/err" &
+pid=$!
+exec 3>"$work/fifo"
+head -c 1000000 "$work/models.tar" >&3
+sleep 1
+kill -TERM "$pid"
+status=0
+wait "$pid" || status=$?
+exec 3>&-
+[ "$status" -eq 130 ] || fail "status $status, not 130, after SIGTERM on a pipe that is stalled"
+says 'interrupted'
 
 exit $failed

@@ -94,6 +94,22 @@ TEST_F(ImportPlacesTest, PassesOverAV2EntryThatLeadsNowhere) {
   EXPECT_EQ(id_of(target()), digest_.id());
 }
 
+// Unlike a symlink that leads nowhere, a list hides the v1 tree also where it leads to no model.
+TEST_F(ImportPlacesTest, ReplacesAListWithoutManifestsOnlyIfAsked) {
+  const StoreBuilder there{target()};
+  const std::string list =
+      StoreBuilder::list_json({{Digest::of("never pulled"), "mlx", "safetensors"}});
+  (void)there.v2_bytes("m", list);
+  const auto [kind, text] = failure_of([&] { import({source_.root()}); });
+  EXPECT_EQ(kind, TransferError::Kind::refused);
+  EXPECT_THAT(text, HasSubstr("would hide it"));
+  EXPECT_THAT(text, HasSubstr("--replace"));
+  const ImportResult result = import({source_.root()}, {.replace = true});
+  EXPECT_EQ(result.models[0].state, ImportedModel::State::replaced);
+  EXPECT_THAT(result.models[0].note, HasSubstr("leads to it now"));
+  EXPECT_EQ(id_of(target()), digest_.id());
+}
+
 TEST_F(ImportPlacesTest, CompletesAModelThatLacksABlob) {
   const StoreBuilder there{target()};
   (void)there.v1("m", there.text_model(1, 3000));

@@ -144,6 +144,34 @@ TEST_F(ImportTest, PutsThePartsOfAnArchiveTogether) {
   EXPECT_EQ(failure.first, TransferError::Kind::broken);
 }
 
+TEST_F(ImportTest, TakesArchivesAndFoldersThatAreNamedLikePartsForWhole) {
+  write_file(dir_ / "x.01", archive_of(source_.root(), "me/describer:latest"));
+  write_file(dir_ / "x.02", archive_of(source_.root(), "llama3.2:3b"));
+  EXPECT_THAT(import({dir_ / "x.01", dir_ / "x.02"}).models, SizeIs(2));
+  fs::remove_all(target());
+  EXPECT_THAT(import({dir_ / "x.01"}).models, SizeIs(1));
+  fs::remove_all(target());
+  fs::remove(dir_ / "x.02");
+  fs::rename(source_.root(), dir_ / "x.02");
+  EXPECT_THAT(import({dir_ / "x.02", dir_ / "x.01"}).models, SizeIs(expected_.size()));
+  fs::remove_all(target());
+  EXPECT_EQ(import({dir_ / "x.01", dir_ / "x.02"}).models.size(), expected_.size());
+}
+
+// Each member of this tar is a part of its own.
+TEST_F(ImportTest, PutsPartsTogetherThatBeginWithAHeader) {
+  std::vector<Packed> members = pack_directory(source_.root());
+  const std::string whole = make_archive(members, "ustar");
+  members.resize(1);
+  const std::string one = make_archive(members, "ustar");
+  const std::size_t cut = 512 + (members[0].bytes.size() + 511) / 512 * 512;
+  ASSERT_EQ(one.substr(0, cut), whole.substr(0, cut));
+  write_file(dir_ / "x.01", whole.substr(0, cut));
+  write_file(dir_ / "x.02", whole.substr(cut));
+  import({dir_ / "x.01", dir_ / "x.02"});
+  EXPECT_EQ(models_of(target()), expected_);
+}
+
 TEST_F(ImportTest, IgnoresWhatIsNoneOfAStore) {
   auto members = pack_directory(source_.root(), "top/");
   members.insert(members.begin(), {"README", "hello"});
