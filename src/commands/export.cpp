@@ -184,7 +184,7 @@ class Export final : public Command {
     const WriteCalls& calls = WriteCalls::kernel();
     switch (target.kind) {
       case ExportTarget::Kind::folder:
-        return export_to_folder(source, target.path, force_, calls, progress);
+        return write_to_folder(source, target, progress);
       case ExportTarget::Kind::stdout:
         return export_to_descriptor(source, target.format, STDOUT_FILENO, "standard output", calls,
                                     progress);
@@ -193,6 +193,14 @@ class Export final : public Command {
       default:
         return export_to_file(source, target.format, target.path, force_, calls, progress);
     }
+  }
+
+  void write_to_folder(const ExportSource& source, const ExportTarget& target,
+                       Progress& progress) const {
+    const std::vector<std::string> notes =
+        export_to_folder(source, target.path, force_, WriteCalls::kernel(), progress);
+    if (quiet_) return;
+    for (const std::string& note : notes) fmt::print(stderr, "ollamafs: {}\n", note);
   }
 
   static void write_to_stream(const ExportSource& source, const ExportTarget& target,

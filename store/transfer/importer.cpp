@@ -32,10 +32,7 @@ struct Target {
     std::error_code ec;
     if (dry_run && !fs::exists(path, ec)) return;
     writer = std::make_unique<StoreWriter>(path, calls);
-    // By the descriptor that is written to: it must be the same folder.
-    const fs::path same = fmt::format("/proc/self/fd/{}", writer->folder());
-    const OutsideLinks outside = ::geteuid() == 0 ? OutsideLinks::refuse : OutsideLinks::follow;
-    dir = std::make_unique<StoreDir>(same, outside, writer->places_outside());
+    dir = writer->reader();
   }
 
   std::unique_ptr<StoreWriter> writer;
@@ -212,8 +209,8 @@ class Import {
   void place_models() {
     catalog_ = target_.dir ? Catalog::read(*target_.dir) : Catalog::empty();
     for (Wanted& wanted : wanted_) {
-      wanted.place = place_model(*catalog_, *wanted.source.name, wanted.source.manifest->digest,
-                                 options_.replace);
+      wanted.place =
+          place_model(*catalog_, *wanted.source.name, wanted.source.manifest->digest, taken_);
     }
   }
 
@@ -293,26 +290,9 @@ class Import {
     }
     if (intake_.written() > 0) writer.sync_blobs();
     for (const Wanted& wanted : wanted_) {
-      const std::string& bytes = wanted.source.manifest->bytes;
-      const bool replace = wanted.place.state == ImportedModel::State::replaced;
-      for (const std::string& path : wanted.place.v1) {
-        if (!writer.put(path, bytes, replace)) refuse_other(wanted, path);
-      }
-      for (const std::string& path : wanted.place.v2) (void)writer.put(path, bytes, true);
+      put_manifest(writer, *target_.dir, wanted.place, wanted.source.manifest->bytes, taken_);
     }
     return result();
-  }
-
-  // Somebody was quicker. The same is right, as of a second import of the model.
-  void refuse_other(const Wanted& wanted, const std::string& path) const {
-    std::error_code ec;
-    const FileContent there = read_file(*target_.dir, path, kMaxManifestBytes, ec);
-    if (!ec && there.bytes == wanted.source.manifest->bytes) return;
-    throw TransferError{
-        TransferError::Kind::refused,
-        fmt::format("{} is not imported: {} came into the store meanwhile, and holds another\n"
-                    "take its place with --replace",
-                    wanted.place.name.display(), printable(path))};
   }
 
   [[nodiscard]] ImportResult result() const {
@@ -336,6 +316,7 @@ class Import {
 
   Sources sources_;
   const ImportOptions& options_;
+  const TakenName taken_{.replace = options_.replace};
   Progress& progress_;
   Target target_;
   BlobIntake intake_;

@@ -10,6 +10,7 @@
 
 #include "store/base/unique_fd.h"
 #include "store/base/write_calls.h"
+#include "store/folder/store_dir.h"
 #include "store/model/digest.h"
 #include "store/transfer/new_file.h"
 
@@ -36,6 +37,9 @@ class StoreWriter {
 
   // Where blobs really are, if a link that is followed leads to another place.
   [[nodiscard]] std::vector<std::filesystem::path> places_outside() const;
+
+  // The same folder, to be read.
+  [[nodiscard]] std::unique_ptr<StoreDir> reader() const;
 
   // A file that is to be a blob.
   [[nodiscard]] std::unique_ptr<NewFile> new_blob();

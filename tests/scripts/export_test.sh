@@ -168,7 +168,7 @@ expect 7 "$program" export gemma3:4b llama3.2:3b -o disk/x.tar.zst # how large i
 expect 7 "$program" export gemma3:4b llama3.2:3b --format dir -o disk
 [ ! -e disk/manifests ] || fail "a full disk has a manifest"
 find disk -name '*.part' | grep . && fail "a full disk has a part"
-rm -r disk/blobs
+rm -rf disk/blobs
 mount -o remount,ro disk
 expect 1 "$program" export gemma3:4b -o disk/
 said 'disk/gemma3+4b.tar.part: Read-only file system'

@@ -1,19 +1,24 @@
 // Exports to a models folder.
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "tests/support/process.h"
 #include "tests/unit/store/transfer/export_fixture.h"
 
 namespace ollamafs::test {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using Kind = TransferError::Kind;
 
 using ExportingToFolder = Exporting;
@@ -72,6 +77,65 @@ TEST_F(ExportingToFolder, ReplacesAManifestOfAFolderOnlyIfItMay) {
   EXPECT_EQ(listing().size(), 1u);  // and no blob
   (void)export_to_folder(source, out_, true, WriteCalls::kernel(), Progress::none());
   EXPECT_EQ(Digest::of(read_file(manifest)), source.members.back().digest);
+}
+
+struct stat status_of(const fs::path& path) {
+  struct stat st {};
+  EXPECT_EQ(::lstat(path.c_str(), &st), 0) << path;
+  return st;
+}
+
+// Ollama would show what the v2 entry names, not what was exported.
+TEST_F(ExportingToFolder, LeavesNoV2EntryThatHidesTheModel) {
+  const StoreBuilder there{out_};
+  (void)there.v2("golden:latest", there.text_model(5, 500));
+  const std::vector<std::string> before = listing();
+  const ExportSource source = open({"golden"});
+  const auto [kind, message] = export_failure(
+      [&] { (void)export_to_folder(source, out_, false, WriteCalls::kernel(), Progress::none()); });
+  EXPECT_EQ(kind, Kind::refused);
+  EXPECT_THAT(message, HasSubstr("golden:latest is not exported"));
+  EXPECT_THAT(message, HasSubstr("--force"));
+  EXPECT_EQ(listing(), before);
+
+  EXPECT_THAT(export_to_folder(source, out_, true, WriteCalls::kernel(), Progress::none()),
+              ElementsAre(HasSubstr("manifests-v2")));
+  const auto catalog = Catalog::read(StoreDir{out_, OutsideLinks::refuse});
+  const Model* const model = find_model(*catalog, "golden");
+  EXPECT_TRUE(model->whole());
+  EXPECT_EQ(model->manifest->digest, source.members.back().digest);
+}
+
+TEST_F(ExportingToFolder, GivesWhatItMakesToTheFoldersOwner) {
+  ASSERT_EQ(::geteuid(), 0u) << "needs root";
+  const User user = User::named("games");
+  ASSERT_EQ(::chown(out_.c_str(), user.uid, user.gid), 0);
+  ASSERT_EQ(::chmod(out_.c_str(), 02750), 0);
+  const ExportSource source = open({"golden"});
+  (void)export_to_folder(source, out_, false, WriteCalls::kernel(), Progress::none());
+  std::size_t seen = 0;
+  for (const auto& entry : fs::recursive_directory_iterator{out_}) {
+    const struct stat st = status_of(entry.path());
+    EXPECT_EQ(st.st_uid, user.uid) << entry.path();
+    EXPECT_EQ(st.st_gid, user.gid) << entry.path();
+    EXPECT_EQ(st.st_mode & 07777, entry.is_directory() ? 02750u : 0640u) << entry.path();
+    ++seen;
+  }
+  EXPECT_GT(seen, 5u);
+}
+
+TEST_F(ExportingToFolder, DoesNotFollowSomebodysLinkOutOfTheFolder) {
+  ASSERT_EQ(::geteuid(), 0u) << "needs root";
+  const User user = User::named("games");
+  fs::create_directory(dir_ / "outside");
+  fs::create_directory_symlink(dir_ / "outside", out_ / "blobs");
+  ASSERT_EQ(::lchown((out_ / "blobs").c_str(), user.uid, user.gid), 0);
+  const ExportSource source = open({"golden"});
+  EXPECT_EQ(export_failure([&] {
+              (void)export_to_folder(source, out_, false, WriteCalls::kernel(), Progress::none());
+            }).first,
+            Kind::failed);
+  EXPECT_TRUE(fs::is_empty(dir_ / "outside"));
 }
 
 // Whatever fails, what has its name is whole, and a manifest has all its blobs.
