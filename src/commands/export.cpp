@@ -139,7 +139,7 @@ class Export final : public Command {
         ->type_name("DIR|LIST|-");
     app.add_flag("--force", force_, "Replace what is there");
     app.add_flag("--dry-run", dry_run_, "Only print what would be written");
-    add_quiet(app, quiet_);
+    add_quiet(app, quiet_, "Show no progress, and say nothing of what went well");
     add_json(app, json_);
     add_store_arguments(app, arguments_);
   }
