@@ -59,20 +59,33 @@ struct ExportTarget {
   fs::path path{};
 };
 
+// By one of its names, or as the pipe or device that it is: opened a second time, it would have the
+// report among its bytes.
+bool is_stdout(const std::string& output) {
+  for (const char* const name : {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}) {
+    if (output == name) return true;
+  }
+  struct stat named {
+  }, open{};
+  return ::stat(output.c_str(), &named) == 0 && ::fstat(STDOUT_FILENO, &open) == 0 &&
+         (S_ISFIFO(named.st_mode) || S_ISCHR(named.st_mode)) && named.st_dev == open.st_dev &&
+         named.st_ino == open.st_ino;
+}
+
 ExportTarget target_of(const std::string& output, const std::string& format,
                        const std::vector<const Model*>& models) {
   ExportTarget target;
-  const auto by_name = output == "-" ? std::nullopt : format_of(output);
+  const auto by_name = format_of(output);
   target.format = format.empty() ? by_name.value_or(ExportFormat::tar) : kExportFormats.at(format);
   target.path = output.empty() ? fs::path{export_name(models, target.format)} : fs::path{output};
   if (target.format == ExportFormat::folder) {
-    if (output == "-")
+    if (is_stdout(output))
       throw CommandError{"a directory cannot be written to a pipe; use another --format",
                          ExitStatus::usage};
     target.kind = ExportTarget::Kind::folder;
     return target;
   }
-  if (output == "-") {
+  if (is_stdout(output)) {
     target.kind = ExportTarget::Kind::stdout;
     return target;
   }

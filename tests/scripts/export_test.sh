@@ -58,6 +58,23 @@ read -r name id file <report
 "$program" export $model -o model.tgz --quiet
 "$program" export $model -o - >piped.tar
 cmp llama3.2+3b.tar piped.tar
+for out in /dev/stdout /dev/fd/1; do
+  "$program" export $model -o $out | cmp - piped.tar
+  "$program" export $model -o $out >stdout.tar
+  cmp stdout.tar piped.tar
+done
+mkfifo fifo
+cat fifo >through-fifo.tar &
+"$program" export $model -o fifo -q
+wait $!
+cmp through-fifo.tar piped.tar
+[ -p fifo ] && [ ! -e fifo.part ] || fail "the FIFO was replaced"
+mkdir devices
+mount -t tmpfs none devices
+mknod devices/null c 1 3
+"$program" export $model -o devices/null -q --force
+[ -c devices/null ] && [ "$(ls devices)" = null ] || fail "a device was replaced"
+rm fifo
 [ "$(zstd -dc model.tar.zst | hash_of)" = "$(hash_of <piped.tar)" ] || fail "zstd -d reads another tar"
 [ "$(gzip -dc model.tgz | hash_of)" = "$(hash_of <piped.tar)" ] || fail "gzip -d reads another tar"
 "$program" export $model --dry-run | awk '{ print $2 }' >members
