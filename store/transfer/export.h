@@ -52,7 +52,9 @@ void export_to_descriptor(const ExportSource& source, ExportFormat format, int f
 
 // To a file that has this name only when it is whole and on the disk. Meanwhile it is PATH.part:
 // after Interrupted, or after a crash, the next export of a plain tar compares what that has, and
-// goes on behind it. What is at `path` is replaced only if `replace` says so.
+// goes on behind it; where there is no room for the rest it stays. A part that does not begin as
+// the tar does is somebody else's. That, and what is at `path`, is replaced only if `replace` says
+// so.
 void export_to_file(const ExportSource& source, ExportFormat format,
                     const std::filesystem::path& path, bool replace, const WriteCalls& calls,
                     Progress& progress);

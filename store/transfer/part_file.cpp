@@ -62,6 +62,15 @@ void PartFile::refuse_existing() const {
                                   shown_)};
 }
 
+void PartFile::refuse_foreign() {
+  keep();
+  throw TransferError{TransferError::Kind::refused,
+                      fmt::format("{} is there already, and is no beginning of {} that could be "
+                                  "gone on with\nremove it, name another file with -o, or give "
+                                  "--force to have it replaced",
+                                  shown_part_, shown_)};
+}
+
 void PartFile::open_part() {
   fd_ = UniqueFd{calls_.openat(part_folder_.get(), part_.c_str(),
                                O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666)};

@@ -36,6 +36,9 @@ class PartFile {
   // As ollamafs::require_room(), for `bytes` more and `size` in all.
   void require_room(std::uint64_t bytes, std::uint64_t size) const;
 
+  // Leaves the part, which somebody else has made, as it is. Kind::refused.
+  [[noreturn]] void refuse_foreign();
+
   // Leaves the part for the next time, after an interruption.
   void keep() noexcept { fate_ = Fate::kept; }
 

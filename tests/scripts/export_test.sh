@@ -102,6 +102,12 @@ find store/blobs -type f -printf "%f\n" | LC_ALL=C sort | cmp - blobs
 expect 8 "$program" export $model
 said 'llama3.2+3b.tar is there already'
 "$program" export $model --force --quiet
+echo precious >other.tar.part
+expect 8 "$program" export $model -o other.tar
+said 'other.tar.part is there already'
+[ "$(cat other.tar.part)" = precious ] || fail "a foreign part was overwritten"
+rm other.tar.part
+expect 2 "$program" export $model --format dir -o /dev/stdout
 expect 5 "$program" export llama3.3
 said 'did you mean'
 expect 2 "$program" export $model -o - --json

@@ -122,6 +122,23 @@ TEST_F(ExportingToFile, GoesOnFromAnyPart) {
   }
 }
 
+// Another's file that has the part's name by chance, or what a crash left of a compressed one.
+TEST_F(ExportingToFile, DoesNotOverwriteAForeignPart) {
+  const ExportSource source = open({"golden"});
+  for (const ExportFormat format : {ExportFormat::tar, ExportFormat::tar_zst}) {
+    write_file(out_ / "x.tar.part", "precious");
+    const auto [kind, message] = export_failure([&] { to_file(source, file_, format); });
+    EXPECT_EQ(kind, Kind::refused);
+    EXPECT_THAT(message, HasSubstr("x.tar.part is there already"));
+    EXPECT_THAT(message, HasSubstr("remove it"));
+    EXPECT_EQ(read_file(out_ / "x.tar.part"), "precious");
+    EXPECT_THAT(listing(), ElementsAre("x.tar.part"));
+    to_file(source, file_, format, true);
+    EXPECT_THAT(listing(), ElementsAre("x.tar"));
+    fs::remove(file_);
+  }
+}
+
 // Nothing is written again that is there.
 TEST_F(ExportingToFile, WritesOnlyWhatLacks) {
   const ExportSource source = open({"large"});
@@ -200,6 +217,27 @@ TEST_F(ExportingToFile, LooksForRoomFirst) {
   write_file(out_ / "x.tar.part", bytes_of(source).substr(0, 2'000'000));
   to_file(source, file_, ExportFormat::tar, false, SmallDisk{});
   EXPECT_THAT(listing(), ElementsAre("x.tar"));
+}
+
+// What has been written by then is not lost, whether the room lacks at once or on the way.
+TEST_F(ExportingToFile, KeepsAPartThatHasNoRoomToGoOn) {
+  const ExportSource source = open({"large"});
+  const std::string expected = bytes_of(source);
+  const fs::path part = out_ / "x.tar.part";
+  write_file(part, expected.substr(0, 500'000));
+  const auto [kind, message] =
+      export_failure([&] { to_file(source, file_, ExportFormat::tar, false, SmallDisk{}); });
+  EXPECT_EQ(kind, Kind::no_space);
+  EXPECT_THAT(message, HasSubstr("goes on with " + part.string()));
+  EXPECT_EQ(fs::file_size(part), 500'000u);
+
+  plan_.fail(write_call::kWrites | write_call::kSendfile, ENOSPC, 2, 1'000);
+  EXPECT_EQ(
+      export_failure([&] { to_file(source, file_, ExportFormat::tar, false, faulty_); }).first,
+      Kind::no_space);
+  EXPECT_GE(fs::file_size(part), 500'000u);
+  to_file(source, file_);
+  EXPECT_TRUE(read_file(file_) == expected);
 }
 
 // ---- a store that changes ----
