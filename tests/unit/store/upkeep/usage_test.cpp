@@ -114,6 +114,27 @@ TEST_F(Usage, CountsListsChildrenAndAnchors) {
   EXPECT_EQ(of({"m:a"}).frees, 1000 + manifests - new_child.json().size());
 }
 
+// A link's target, and a file with another name, stay where they are.
+TEST_F(Usage, FreesNothingOfWhatIsSomewhereElseToo) {
+  const ManifestSpec spec = model(500'000, '1');
+  store_.v1("a:1", spec);
+  const fs::path weights = store_.blob_path(*Digest::parse(spec.layers[0].digest));
+  const std::uint64_t rest = 259 + spec.json().size();
+  fs::create_hard_link(weights, dir_ / "elsewhere");
+  read();
+  EXPECT_EQ(of({"a:1"}).own, 500'259u);
+  EXPECT_EQ(of({"a:1"}).frees, rest);
+  fs::remove(weights);
+  fs::create_symlink(dir_ / "elsewhere", weights);
+  read();
+  EXPECT_EQ(of({"a:1"}).own, 500'259u);
+  EXPECT_EQ(of({"a:1"}).frees, rest);
+  fs::remove(weights);
+  fs::rename(dir_ / "elsewhere", weights);
+  read();
+  EXPECT_EQ(of({"a:1"}).frees, 500'000 + rest);
+}
+
 TEST_F(Usage, CountsWhatSparseFilesHold) {
   ManifestSpec spec;
   spec.layers = {store_.sparse_layer(kModelType, 1 << 30, 1)};
