@@ -9,6 +9,7 @@
 #include <string>
 
 #include "store/catalog/model_query.h"
+#include "store/upkeep/quarantine.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
 
@@ -170,6 +171,19 @@ TEST_F(Usage, CountsWhatBelongsToNoModel) {
   EXPECT_EQ(usage.foreign.count, 1u);
   EXPECT_EQ(usage.foreign.bytes, 4u);
   EXPECT_TRUE(usage.doubts.empty());
+}
+
+TEST_F(Usage, WeighsTheQuarantine) {
+  read();
+  EXPECT_EQ(weigh_quarantine(*dir_of_store_).files, 0u);
+  fs::create_directory(store_.root() / "blobs-quarantine");
+  write_file(store_.root() / "blobs-quarantine/sha256-1", "123");
+  write_file(store_.root() / "blobs-quarantine/sha256-1-2", "12");
+  fs::create_symlink("/etc/passwd", store_.root() / "blobs-quarantine/sha256-2");
+  const QuarantineUsage usage = weigh_quarantine(*dir_of_store_);
+  EXPECT_EQ(usage.path, store_.root() / "blobs-quarantine");
+  EXPECT_EQ(usage.files, 3u);
+  EXPECT_EQ(usage.bytes, 5u);
 }
 
 TEST_F(Usage, SaysWhichManifestsMayNameMore) {
