@@ -48,8 +48,8 @@ void add_json(CLI::App& command, bool& json) {
   command.add_flag("--json", json, "For machines");
 }
 
-void add_quiet(CLI::App& command, bool& quiet) {
-  command.add_flag("--quiet", quiet, "Show no progress, and say nothing of what went well");
+void add_quiet(CLI::App& command, bool& quiet, const char* help) {
+  command.add_flag("-q,--quiet", quiet, help);
 }
 
 void add_mountpoint(CLI::App& command, std::filesystem::path& mountpoint, const char* help) {

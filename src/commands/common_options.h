@@ -26,8 +26,8 @@ void add_store_arguments(CLI::App& command, StoreArguments& arguments);
 // --json
 void add_json(CLI::App& command, bool& json);
 
-// --quiet, for make_progress().
-void add_quiet(CLI::App& command, bool& quiet);
+// -q, --quiet, for make_progress(); `help` says what is left unsaid.
+void add_quiet(CLI::App& command, bool& quiet, const char* help);
 
 // MOUNTPOINT, which must be given; `help` says what it has to be.
 void add_mountpoint(CLI::App& command, std::filesystem::path& mountpoint, const char* help);

@@ -18,6 +18,7 @@
 #include "src/store/store_arguments.h"
 #include "store/base/text.h"
 #include "store/catalog/catalog.h"
+#include "store/upkeep/quarantine.h"
 #include "store/upkeep/usage.h"
 
 namespace ollamafs {
@@ -63,12 +64,14 @@ void print_rest(const char* what, const EntryUsage& usage) {
   if (usage.count > 0) fmt::print("{}: {} in {}\n", what, size_text(usage.bytes), usage.count);
 }
 
-void print_store(const StoreUsage& usage) {
+void print_store(const StoreUsage& usage, const QuarantineUsage& quarantine) {
   fmt::print("\nblobs of models: {}\nmanifests: {}\n", size_text(usage.blobs),
              size_text(usage.manifests));
   print_rest("blobs that no manifest names", usage.orphans);
   print_rest("downloads that are not finished", usage.partials);
   print_rest("files that are not Ollama's", usage.foreign);
+  print_rest("bad blobs that verify moved to blobs-quarantine",
+             {quarantine.files, quarantine.bytes});
   for (const Problem& doubt : usage.doubts) {
     fmt::print("  {} {}: it may name some of these\n", printable(doubt.path), doubt.text);
   }
@@ -93,6 +96,7 @@ Json json_of(const EntryUsage& usage) {
 Json json_of(const StoreDir& store, const Catalog& catalog, const Indexes& indexes,
              const UsageMeter& meter) {
   const StoreUsage usage = meter.all();
+  const QuarantineUsage quarantine = weigh_quarantine(store);
   Json models = Json::array();
   for (const std::size_t i : indexes) {
     const Model& model = catalog.models()[i];
@@ -112,6 +116,7 @@ Json json_of(const StoreDir& store, const Catalog& catalog, const Indexes& index
           {"orphans", json_of(usage.orphans)},
           {"partials", json_of(usage.partials)},
           {"foreign", json_of(usage.foreign)},
+          {"quarantine", json_of(EntryUsage{quarantine.files, quarantine.bytes})},
           {"doubts", std::move(doubts)}};
 }
 
@@ -135,14 +140,15 @@ class Du final : public Command {
     if (json_) {
       print_json(json_of(store.dir, *catalog, indexes, meter));
     } else {
-      print(*catalog, indexes, meter);
+      print(store.dir, *catalog, indexes, meter);
     }
     end_output();
     return ExitStatus::ok;
   }
 
  private:
-  void print(const Catalog& catalog, const Indexes& indexes, const UsageMeter& meter) const {
+  void print(const StoreDir& store, const Catalog& catalog, const Indexes& indexes,
+             const UsageMeter& meter) const {
     const StoreUsage usage = meter.all();
     std::vector<Columns> rows{{"NAME", "ALL", "SHARED", "OWN", "FREES"}};
     for (const std::size_t i : indexes) {
@@ -150,7 +156,7 @@ class Du final : public Command {
     }
     if (indexes.size() > 1) rows.push_back(columns_of("together", meter.together(indexes)));
     print_columns(rows);
-    if (names_.empty()) print_store(usage);
+    if (names_.empty()) print_store(usage, weigh_quarantine(store));
   }
 
   StoreArguments arguments_;

@@ -59,20 +59,33 @@ struct ExportTarget {
   fs::path path{};
 };
 
+// By one of its names, or as the pipe or device that it is: opened a second time, it would have the
+// report among its bytes.
+bool is_stdout(const std::string& output) {
+  for (const char* const name : {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}) {
+    if (output == name) return true;
+  }
+  struct stat named {
+  }, open{};
+  return ::stat(output.c_str(), &named) == 0 && ::fstat(STDOUT_FILENO, &open) == 0 &&
+         (S_ISFIFO(named.st_mode) || S_ISCHR(named.st_mode)) && named.st_dev == open.st_dev &&
+         named.st_ino == open.st_ino;
+}
+
 ExportTarget target_of(const std::string& output, const std::string& format,
                        const std::vector<const Model*>& models) {
   ExportTarget target;
-  const auto by_name = output == "-" ? std::nullopt : format_of(output);
+  const auto by_name = format_of(output);
   target.format = format.empty() ? by_name.value_or(ExportFormat::tar) : kExportFormats.at(format);
   target.path = output.empty() ? fs::path{export_name(models, target.format)} : fs::path{output};
   if (target.format == ExportFormat::folder) {
-    if (output == "-")
+    if (is_stdout(output))
       throw CommandError{"a directory cannot be written to a pipe; use another --format",
                          ExitStatus::usage};
     target.kind = ExportTarget::Kind::folder;
     return target;
   }
-  if (output == "-") {
+  if (is_stdout(output)) {
     target.kind = ExportTarget::Kind::stdout;
     return target;
   }
@@ -139,7 +152,7 @@ class Export final : public Command {
         ->type_name("DIR|LIST|-");
     app.add_flag("--force", force_, "Replace what is there");
     app.add_flag("--dry-run", dry_run_, "Only print what would be written");
-    add_quiet(app, quiet_);
+    add_quiet(app, quiet_, "Show no progress, and say nothing of what went well");
     add_json(app, json_);
     add_store_arguments(app, arguments_);
   }
@@ -184,7 +197,7 @@ class Export final : public Command {
     const WriteCalls& calls = WriteCalls::kernel();
     switch (target.kind) {
       case ExportTarget::Kind::folder:
-        return export_to_folder(source, target.path, force_, calls, progress);
+        return write_to_folder(source, target, progress);
       case ExportTarget::Kind::stdout:
         return export_to_descriptor(source, target.format, STDOUT_FILENO, "standard output", calls,
                                     progress);
@@ -193,6 +206,14 @@ class Export final : public Command {
       default:
         return export_to_file(source, target.format, target.path, force_, calls, progress);
     }
+  }
+
+  void write_to_folder(const ExportSource& source, const ExportTarget& target,
+                       Progress& progress) const {
+    const std::vector<std::string> notes =
+        export_to_folder(source, target.path, force_, WriteCalls::kernel(), progress);
+    if (quiet_) return;
+    for (const std::string& note : notes) fmt::print(stderr, "ollamafs: {}\n", note);
   }
 
   static void write_to_stream(const ExportSource& source, const ExportTarget& target,

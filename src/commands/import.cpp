@@ -107,7 +107,7 @@ class Import final : public Command {
                  "Do not read blobs again that are there");
     app.add_flag("--dry-run", options_.dry_run, "Only say what would be done");
     add_json(app, json_);
-    app.add_flag("-q,--quiet", quiet_, "Print nothing but errors");
+    add_quiet(app, quiet_, "Print nothing but errors");
   }
 
   ExitStatus run() override {

@@ -18,6 +18,7 @@
 #include "src/store/store_arguments.h"
 #include "store/base/text.h"
 #include "store/upkeep/garbage.h"
+#include "store/upkeep/quarantine.h"
 
 namespace ollamafs {
 namespace {
@@ -69,6 +70,15 @@ void print_untouched(const Garbage& garbage) {
     fmt::print("left: {} {}\n", printable(entry.path()),
                entry.kind == BlobEntryKind::folder ? "is a folder" : "is not Ollama's");
   }
+}
+
+// Whether they are wanted again only their owner knows.
+void print_quarantine(const StoreDir& store) {
+  const QuarantineUsage quarantine = weigh_quarantine(store);
+  if (quarantine.files == 0) return;
+  fmt::print("left: {} in {}, which `verify --quarantine` moved there; `rm -r {}` removes it\n",
+             human_size(static_cast<std::int64_t>(quarantine.bytes)),
+             printable(quarantine.path.native()), shell_word(quarantine.path.native()));
 }
 
 void print_listed(const Garbage& garbage) {
@@ -201,12 +211,10 @@ class Prune final : public Command {
 
   void print(const StoreDir& store, const Garbage& garbage, const Outcome& outcome) const {
     if (json_) {
-      print_json(json_of(store, garbage, outcome));
-    } else if (yes_) {
-      print_outcome(garbage, outcome);
-    } else {
-      print_listed(garbage);
+      return print_json(json_of(store, garbage, outcome));
     }
+    yes_ ? print_outcome(garbage, outcome) : print_listed(garbage);
+    print_quarantine(store);
   }
 
   [[nodiscard]] static std::string failure(const Outcome& outcome) {

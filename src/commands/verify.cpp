@@ -133,7 +133,7 @@ class VerifyCommand final : public Command {
     app.add_option("MODEL", names_, "Verify these alone")->type_name("");
     add_store_arguments(app, arguments_);
     app.add_flag("--quarantine", quarantine_, "Move bad blobs aside, into blobs-quarantine");
-    app.add_flag("-q,--quiet", quiet_, "Say what is wrong, and nothing else");
+    add_quiet(app, quiet_, "Say what is wrong, and nothing else");
     add_json(app, json_);
   }
 

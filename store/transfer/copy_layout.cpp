@@ -120,6 +120,14 @@ std::uint64_t common_beginning(const OpenLayout& file, int fd, Progress& progres
   return common;
 }
 
+bool begins_as(const OpenLayout& file, int fd) {
+  std::vector<char> there(512);
+  const std::size_t got = read_there(fd, there, 0);
+  std::vector<char> wanted(std::min<std::uint64_t>(got, file.layout().size()));
+  refuse_if(file.read(wanted.data(), wanted.size(), 0));
+  return std::memcmp(there.data(), wanted.data(), wanted.size()) == 0;
+}
+
 void throw_blob_failure(const Digest& blob, const std::error_code& error) {
   // What OpenBlob says of a file that is shorter, or another one, or gone; and of a disk's error.
   const std::string why = error == std::errc::io_error

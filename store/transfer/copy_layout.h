@@ -21,6 +21,10 @@ void copy_layout(const OpenLayout& file, std::uint64_t from, ByteSink& sink, Pro
 // are compared equal, in steps of some size. Throws as copy_layout does.
 [[nodiscard]] std::uint64_t common_beginning(const OpenLayout& file, int fd, Progress& progress);
 
+// Whether what `fd` has of its first 512 bytes is as in `file`: a tar's first header, which names
+// its first blob. Throws as copy_layout does.
+[[nodiscard]] bool begins_as(const OpenLayout& file, int fd);
+
 // Throws TransferError, as copy_layout does.
 [[noreturn]] void throw_blob_failure(const Digest& blob, const std::error_code& error);
 

@@ -50,6 +50,25 @@ void copy(const ExportSource& source, ExportFormat format, std::uint64_t from, B
   }
 }
 
+// How much of the part may stay. What somebody else made is not overwritten unasked; what a crash
+// left of a compressed file cannot be told from that.
+std::uint64_t usable_beginning(const ExportSource& source, bool resumable, bool replace,
+                               PartFile& part, Progress& progress) {
+  if (part.size() == 0) return 0;
+  if (resumable && begins_as(*source.file, part.fd()))
+    return common_beginning(*source.file, part.fd(), progress);
+  if (!replace) part.refuse_foreign();
+  return 0;
+}
+
+// A beginning that an earlier export has left is worth more than the room that it takes.
+[[noreturn]] void keep_for_more_room(PartFile& part, const TransferError& error) {
+  part.keep();
+  throw TransferError{error.kind(),
+                      fmt::format("{}\nmake room; the same command then goes on with {}",
+                                  error.what(), part.shown_part())};
+}
+
 std::uint64_t blob_count(const ExportSource& source) {
   return source.file->layout().blobs().size();
 }
@@ -107,9 +126,9 @@ void export_to_file(const ExportSource& source, ExportFormat format, const fs::p
   const bool resumable = format == ExportFormat::tar;
   progress.expect(source.size(), blob_count(source));
   PartFile part{path, replace, calls};
+  std::uint64_t there = 0;
   try {
-    const std::uint64_t there =
-        resumable && part.size() > 0 ? common_beginning(*source.file, part.fd(), progress) : 0;
+    there = usable_beginning(source, resumable, replace, part, progress);
     part.continue_at(there);
     if (resumable) part.require_room(source.size() - there, source.size());
     DescriptorSink out{part.fd(), part.shown_part(), calls, progress};
@@ -117,6 +136,9 @@ void export_to_file(const ExportSource& source, ExportFormat format, const fs::p
     part.commit();
   } catch (const Interrupted&) {
     if (resumable) part.keep();
+    throw;
+  } catch (const TransferError& error) {
+    if (there > 0 && error.kind() == TransferError::Kind::no_space) keep_for_more_room(part, error);
     throw;
   }
 }

@@ -52,15 +52,20 @@ void export_to_descriptor(const ExportSource& source, ExportFormat format, int f
 
 // To a file that has this name only when it is whole and on the disk. Meanwhile it is PATH.part:
 // after Interrupted, or after a crash, the next export of a plain tar compares what that has, and
-// goes on behind it. What is at `path` is replaced only if `replace` says so.
+// goes on behind it; where there is no room for the rest it stays. A part that does not begin as
+// the tar does is somebody else's. That, and what is at `path`, is replaced only if `replace` says
+// so.
 void export_to_file(const ExportSource& source, ExportFormat format,
                     const std::filesystem::path& path, bool replace, const WriteCalls& calls,
                     Progress& progress);
 
-// To a models folder, which is made if need be: blobs/, then the manifests. A file there has its
-// name only when it is whole and on the disk. A blob that is there already is kept if its bytes are
-// right. A manifest that is there with other bytes is replaced only if `replace` says so.
-void export_to_folder(const ExportSource& source, const std::filesystem::path& folder, bool replace,
-                      const WriteCalls& calls, Progress& progress);
+// To a models folder, which is made if need be: blobs/, then the manifests, by a StoreWriter. A
+// file there has its name only when it is whole and on the disk. A blob that is there already is
+// kept if its bytes are right. Where the folder has another model of the name, in either tree, all
+// is refused, unless `replace`. Returns what is to be said of it: printable lines.
+[[nodiscard]] std::vector<std::string> export_to_folder(const ExportSource& source,
+                                                        const std::filesystem::path& folder,
+                                                        bool replace, const WriteCalls& calls,
+                                                        Progress& progress);
 
 }  // namespace ollamafs

@@ -1,19 +1,20 @@
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <optional>
+#include <memory>
+#include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "store/base/text.h"
+#include "store/transfer/blob_intake.h"
 #include "store/transfer/byte_sink.h"
 #include "store/transfer/copy_layout.h"
 #include "store/transfer/export.h"
-#include "store/transfer/part_file.h"
+#include "store/transfer/room.h"
+#include "store/transfer/store_writer.h"
+#include "store/transfer/target_names.h"
 #include "store/transfer/transfer_error.h"
 
 namespace ollamafs {
@@ -44,129 +45,105 @@ class WholeFileSink final : public ByteSink {
   bool shares_ = true;
 };
 
-// The file of a member, as it is there.
-class PresentFile {
- public:
-  explicit PresentFile(const fs::path& path)
-      : fd_{::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)} {}
-
-  // Whether it is a regular file with this content; reads it whole if it has this size.
-  [[nodiscard]] bool is(const ArchiveMember& member, Progress& progress) const {
-    struct stat st {};
-    if (!fd_ || ::fstat(fd_.get(), &st) != 0 || !S_ISREG(st.st_mode)) return false;
-    if (static_cast<std::uint64_t>(st.st_size) != member.size) return false;
-    Hasher hasher;
-    std::vector<char> buffer(256u << 10);
-    for (;;) {
-      const ssize_t got = ::read(fd_.get(), buffer.data(), buffer.size());
-      if (got < 0 && errno == EINTR) {
-        progress.add(0);
-      } else if (got < 0) {
-        return false;
-      } else if (got == 0) {
-        return hasher.finish() == member.digest;
-      } else {
-        hasher.add({buffer.data(), static_cast<std::size_t>(got)});
-        progress.add(static_cast<std::uint64_t>(got));
-      }
-    }
-  }
-
- private:
-  UniqueFd fd_;
-};
-
 class FolderExport {
  public:
   FolderExport(const ExportSource& source, const fs::path& folder, bool replace,
                const WriteCalls& calls, Progress& progress)
-      : source_{source}, folder_{folder}, replace_{replace}, calls_{calls}, progress_{progress} {}
+      : source_{source},
+        calls_{calls},
+        progress_{progress},
+        taken_{replace, "exported", "give --force to have it replaced"},
+        writer_{folder, calls},
+        reader_{writer_.reader()},
+        there_{&writer_, reader_.get(), false, progress} {}
 
-  void run() {
+  // Returns the notes.
+  std::vector<std::string> run() {
     progress_.expect(source_.size(), source_.file->layout().blobs().size());
-    make_folder(folder_);
-    // All that would be refused, before anything is written.
-    for (const ArchiveMember& member : source_.members) {
-      if (member.of_model) refuse_other_manifest(member);
-    }
-    std::size_t blob = 0;
-    for (const ArchiveMember& member : source_.members) {
-      if (member.of_model) {
-        write_manifest(member);
-      } else {
-        write_blob(member, source_.file->blobs()[blob++]);
-      }
-    }
+    place_models();  // all that would be refused, before anything is written
+    write_blobs();
+    write_manifests();
+    return std::move(notes_);
   }
 
  private:
-  // With all folders above it that lack.
-  void make_folder(const fs::path& path) {
-    if (path.empty() || ::faccessat(AT_FDCWD, path.c_str(), F_OK, 0) == 0) return;
-    make_folder(path.parent_path());
-    if (calls_.mkdirat(AT_FDCWD, path.c_str(), 0777) != 0 && errno != EEXIST)
-      throw_write_failure(printable(path.native()), errno);
+  struct Placed {
+    const Model* model;
+    Placement place;
+  };
+
+  void place_models() {
+    catalog_ = Catalog::read(*reader_);
+    for (const ArchiveMember& member : source_.members) {
+      if (!member.of_model) continue;
+      const Model& model = *member.of_model;
+      const Placed& placed = models_.emplace_back(
+          Placed{&model, place_model(*catalog_, model.name, member.digest, taken_)});
+      if (!placed.place.note.empty())
+        notes_.push_back(fmt::format("{}: {}", model.shown, placed.place.note));
+    }
   }
 
-  void refuse_other_manifest(const ArchiveMember& member) const {
-    const fs::path path = folder_ / member.path;
-    if (replace_ || ::faccessat(AT_FDCWD, path.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0) return;
-    if (PresentFile{path}.is(member, Progress::none())) return;
-    throw TransferError{
-        TransferError::Kind::refused,
-        fmt::format("{} is there already, for another version of {}\ngive --force to have it "
-                    "replaced",
-                    printable(path.native()), member.of_model->shown)};
-  }
-
-  void write_manifest(const ArchiveMember& member) {
-    const std::string& bytes = member.of_model->manifest->bytes;
-    const fs::path path = folder_ / member.path;
-    if (PresentFile{path}.is(member, progress_)) return;
-    // Its part is no name that might be taken for a tag.
-    const fs::path part = folder_ / (member.digest.blob_path() + ".part");
-    write_file(member, part, [&](ByteSink& out) {
-      out.write(bytes);
-      progress_.add(bytes.size());
-    });
+  void write_blobs() {
+    std::size_t blob = 0;
+    for (const ArchiveMember& member : source_.members) {
+      if (!member.of_model) write_blob(member, source_.file->blobs()[blob++]);
+    }
   }
 
   void write_blob(const ArchiveMember& member, const std::shared_ptr<const OpenBlob>& blob) {
-    if (PresentFile{folder_ / member.path}.is(member, progress_)) {
-      return progress_.next(member.digest.blob_name());
+    if (there_.has(member.digest, member.size)) {
+      // One that no model needs yet looks new from now on: else a server that starts deletes it.
+      if (!catalog_->blob_index(member.digest)) writer_.touch_blob(member.digest);
+      return;
     }
     Layout::Builder layout;
     layout.blob(member.digest, member.size);
     const OpenLayout file{std::move(layout).finish(), {blob}};
-    const fs::path part = folder_ / (member.path + ".part");
-    write_file(member, part, [&](ByteSink& out) { copy_layout(file, 0, out, progress_); });
+    const std::string shown = printable((writer_.path() / member.path).native());
+    const std::unique_ptr<NewFile> target = writer_.new_blob();
+    require_room(target->fd(), {shown, member.digest.blob_name()}, member.size, member.size,
+                 calls_);
+    WholeFileSink out{target->fd(), shown, calls_, progress_};
+    copy_layout(file, 0, out, progress_);
+    writer_.commit_blob(*target, member.digest);
   }
 
-  template <class Write>
-  void write_file(const ArchiveMember& member, const fs::path& part_path, const Write& write) {
-    const fs::path path = folder_ / member.path;
-    make_folder(path.parent_path());
-    make_folder(part_path.parent_path());
-    PartFile part{path, part_path, true, calls_};
-    part.continue_at(0);
-    part.require_room(member.size, member.size);
-    WholeFileSink out{part.fd(), part.shown_part(), calls_, progress_};
-    write(out);
-    part.commit();
+  void write_manifests() {
+    for (const auto& [model, place] : models_) {
+      if (!place.v2.empty()) there_.put(model->manifest->digest, model->manifest->bytes);
+    }
+    writer_.sync_blobs();
+    for (const auto& [model, place] : models_) {
+      const std::string& bytes = model->manifest->bytes;
+      put_manifest(writer_, *reader_, place, bytes, taken_);
+      progress_.add(bytes.size());
+    }
   }
 
   const ExportSource& source_;
-  const fs::path& folder_;
-  const bool replace_;
   const WriteCalls& calls_;
   Progress& progress_;
+  const TakenName taken_;
+  StoreWriter writer_;
+  const std::unique_ptr<StoreDir> reader_;
+  BlobIntake there_;
+  std::shared_ptr<const Catalog> catalog_;
+  std::vector<Placed> models_;
+  std::vector<std::string> notes_;
 };
 
 }  // namespace
 
-void export_to_folder(const ExportSource& source, const fs::path& folder, bool replace,
-                      const WriteCalls& calls, Progress& progress) {
-  FolderExport{source, folder, replace, calls, progress}.run();
+std::vector<std::string> export_to_folder(const ExportSource& source, const fs::path& folder,
+                                          bool replace, const WriteCalls& calls,
+                                          Progress& progress) try {
+  return FolderExport{source, folder, replace, calls, progress}.run();
+} catch (const std::system_error& error) {
+  const bool is_full =
+      error.code() == std::errc::no_space_on_device || error.code().value() == EDQUOT;
+  throw TransferError{is_full ? TransferError::Kind::no_space : TransferError::Kind::failed,
+                      error.what()};
 }
 
 }  // namespace ollamafs

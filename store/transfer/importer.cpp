@@ -33,10 +33,7 @@ struct Target {
     if (dry_run && !fs::exists(path, ec)) return;
     writer = std::make_unique<StoreWriter>(path, calls);
     if (!dry_run) writer->remove_left_behind();
-    // By the descriptor that is written to: it must be the same folder.
-    const fs::path same = fmt::format("/proc/self/fd/{}", writer->folder());
-    const OutsideLinks outside = ::geteuid() == 0 ? OutsideLinks::refuse : OutsideLinks::follow;
-    dir = std::make_unique<StoreDir>(same, outside, writer->places_outside());
+    dir = writer->reader();
   }
 
   std::unique_ptr<StoreWriter> writer;
@@ -213,8 +210,8 @@ class Import {
   void place_models() {
     catalog_ = target_.dir ? Catalog::read(*target_.dir) : Catalog::empty();
     for (Wanted& wanted : wanted_) {
-      wanted.place = place_model(*catalog_, *wanted.source.name, wanted.source.manifest->digest,
-                                 options_.replace);
+      wanted.place =
+          place_model(*catalog_, *wanted.source.name, wanted.source.manifest->digest, taken_);
     }
   }
 
@@ -305,31 +302,12 @@ class Import {
     }
     if (intake_.written() > 0) writer.sync_blobs();
     for (const Wanted& wanted : wanted_) require_blobs(wanted, "its manifest is not written");
-    for (const Wanted& wanted : wanted_) write_manifest(wanted);
+    for (const Wanted& wanted : wanted_) {
+      require_blobs(wanted, "its manifest is not written");
+      put_manifest(writer, *target_.dir, wanted.place, wanted.source.manifest->bytes, taken_);
+    }
     for (const Wanted& wanted : wanted_) require_blobs(wanted, "it is not whole now");
     return result();
-  }
-
-  void write_manifest(const Wanted& wanted) {
-    require_blobs(wanted, "its manifest is not written");
-    const std::string& bytes = wanted.source.manifest->bytes;
-    const bool replace = wanted.place.state == ImportedModel::State::replaced;
-    for (const std::string& path : wanted.place.v1) {
-      if (!target_.writer->put(path, bytes, replace)) refuse_other(wanted, path);
-    }
-    for (const std::string& path : wanted.place.v2) (void)target_.writer->put(path, bytes, true);
-  }
-
-  // Somebody was quicker. The same is right, as of a second import of the model.
-  void refuse_other(const Wanted& wanted, const std::string& path) const {
-    std::error_code ec;
-    const FileContent there = read_file(*target_.dir, path, kMaxManifestBytes, ec);
-    if (!ec && there.bytes == wanted.source.manifest->bytes) return;
-    throw TransferError{
-        TransferError::Kind::refused,
-        fmt::format("{} is not imported: {} came into the store meanwhile, and holds another\n"
-                    "take its place with --replace",
-                    wanted.place.name.display(), printable(path))};
   }
 
   [[nodiscard]] ImportResult result() const {
@@ -354,6 +332,7 @@ class Import {
 
   Sources sources_;
   const ImportOptions& options_;
+  const TakenName taken_{.replace = options_.replace};
   Progress& progress_;
   Target target_;
   BlobIntake intake_;

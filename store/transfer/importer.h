@@ -49,9 +49,9 @@ struct ImportResult {
 //
 // Throws TransferError, std::system_error that names a path, or Interrupted. The store then is as
 // it was, or has some more blobs that are right; another call goes on from there. If somebody else
-// deletes blobs while their manifest is written, that stays, and another call completes the model. Reads the sources
-// once; if all are quick, first goes through their members, to know before anything is written what
-// is missing, whether there is room, and which names are taken.
+// deletes blobs while their manifest is written, that stays, and another call completes the model.
+// Reads the sources once; if all are quick, first goes through their members, to know before
+// anything is written what is missing, whether there is room, and which names are taken.
 [[nodiscard]] ImportResult import_models(std::vector<std::unique_ptr<ImportSource>> sources,
                                          const std::filesystem::path& store,
                                          const ImportOptions& options,

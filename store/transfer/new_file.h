@@ -34,6 +34,8 @@ class NewFile {
   NewFile(const NewFile&) = delete;
   NewFile& operator=(const NewFile&) = delete;
 
+  [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+
   // Appends. Throws std::system_error.
   void write(std::string_view bytes);
 

@@ -3,10 +3,8 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/fs.h>
-#include <linux/magic.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -15,6 +13,7 @@
 
 #include "store/base/text.h"
 #include "store/transfer/byte_sink.h"
+#include "store/transfer/room.h"
 #include "store/transfer/transfer_error.h"
 
 namespace ollamafs {
@@ -63,6 +62,15 @@ void PartFile::refuse_existing() const {
                                   shown_)};
 }
 
+void PartFile::refuse_foreign() {
+  keep();
+  throw TransferError{TransferError::Kind::refused,
+                      fmt::format("{} is there already, and is no beginning of {} that could be "
+                                  "gone on with\nremove it, name another file with -o, or give "
+                                  "--force to have it replaced",
+                                  shown_part_, shown_)};
+}
+
 void PartFile::open_part() {
   fd_ = UniqueFd{calls_.openat(part_folder_.get(), part_.c_str(),
                                O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666)};
@@ -95,23 +103,7 @@ void PartFile::continue_at(std::uint64_t size) {
 }
 
 void PartFile::require_room(std::uint64_t bytes, std::uint64_t size) const {
-  constexpr std::uint64_t fat_limit = (std::uint64_t{1} << 32) - 1;
-  struct statfs kind {};
-  if (size > fat_limit && ::fstatfs(fd_.get(), &kind) == 0 && kind.f_type == MSDOS_SUPER_MAGIC) {
-    throw TransferError{
-        TransferError::Kind::refused,
-        fmt::format("{} would have {} bytes, and its file system (FAT) takes no file "
-                    "of 4 GiB or more\nformat it as exFAT, or split the export: "
-                    "`ollamafs export … -o - | split -b 4000M - {}.`",
-                    shown_, size, name_)};
-  }
-  struct statvfs room {};
-  if (calls_.fstatvfs(fd_.get(), room) != 0) return;  // then it is seen when it is written
-  const std::uint64_t free = std::uint64_t{room.f_bavail} * room.f_frsize;
-  if (bytes <= free) return;
-  throw TransferError{
-      TransferError::Kind::no_space,
-      fmt::format("{} needs {} bytes, and its disk has {} free", shown_, bytes, free)};
+  ollamafs::require_room(fd_.get(), {shown_, name_}, bytes, size, calls_);
 }
 
 void PartFile::commit() {

@@ -33,9 +33,11 @@ class PartFile {
   // Leaves the first `size` bytes of it; what is written goes on there.
   void continue_at(std::uint64_t size);
 
-  // Kind::no_space unless the disk has room for `bytes` more; Kind::refused if its file system has
-  // no files of `size` bytes.
+  // As ollamafs::require_room(), for `bytes` more and `size` in all.
   void require_room(std::uint64_t bytes, std::uint64_t size) const;
+
+  // Leaves the part, which somebody else has made, as it is. Kind::refused.
+  [[noreturn]] void refuse_foreign();
 
   // Leaves the part for the next time, after an interruption.
   void keep() noexcept { fate_ = Fate::kept; }

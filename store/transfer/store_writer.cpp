@@ -1,6 +1,7 @@
 #include "store/transfer/store_writer.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
@@ -77,6 +78,13 @@ std::vector<fs::path> StoreWriter::places_outside() const {
     if (fd) places.push_back(path_of_fd(fd.get()));
   }
   return places;
+}
+
+// By the descriptor that is written to: a path might lead elsewhere by now.
+std::unique_ptr<StoreDir> StoreWriter::reader() const {
+  return std::make_unique<StoreDir>(fmt::format("/proc/self/fd/{}", folder_.get()),
+                                    is_root_ ? OutsideLinks::refuse : OutsideLinks::follow,
+                                    places_outside());
 }
 
 // ---- directories ----

@@ -10,6 +10,7 @@
 
 #include "store/base/unique_fd.h"
 #include "store/base/write_calls.h"
+#include "store/folder/store_dir.h"
 #include "store/model/digest.h"
 #include "store/transfer/new_file.h"
 
@@ -40,6 +41,9 @@ class StoreWriter {
 
   // Deletes the temporary files of imports that ended without deleting them.
   void remove_left_behind();
+
+  // The same folder, to be read.
+  [[nodiscard]] std::unique_ptr<StoreDir> reader() const;
 
   // A file that is to be a blob.
   [[nodiscard]] std::unique_ptr<NewFile> new_blob();

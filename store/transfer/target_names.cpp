@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "store/base/text.h"
+#include "store/folder/read_file.h"
 #include "store/transfer/transfer_error.h"
 
 namespace ollamafs {
@@ -28,12 +29,11 @@ bool leads_to_none(const Model& model, ProblemKind why) {
          std::ranges::any_of(model.faults, [why](const Fault& fault) { return fault.kind == why; });
 }
 
-[[noreturn]] void refuse_taken(const ModelName& name, const std::string& by) {
-  throw TransferError{TransferError::Kind::refused,
-                      fmt::format("{} is not imported: {}\n"
-                                  "take its place with --replace, or give the new one another name "
-                                  "with --name",
-                                  name.display(), by)};
+[[noreturn]] void refuse_taken(const ModelName& name, const std::string& by,
+                               const TakenName& taken) {
+  throw TransferError{
+      TransferError::Kind::refused,
+      fmt::format("{} is not {}: {}\n{}", name.display(), taken.not_done, by, taken.way_out)};
 }
 
 // What stands at a tag's path and is no model.
@@ -50,7 +50,7 @@ const Problem* obstacle_at(const Catalog& catalog, const std::string& path) {
 }  // namespace
 
 Placement place_model(const Catalog& catalog, const ModelName& name, const Digest& digest,
-                      bool replace) {
+                      const TakenName& taken) {
   Placement place{.name = name};
   const std::string logical = name.logical_name();
   for (const Model& model : catalog.models()) {
@@ -68,14 +68,19 @@ Placement place_model(const Catalog& catalog, const ModelName& name, const Diges
       return place;
     }
     // Only a symlink that leads nowhere lets Ollama ask the v1 tree, not a list.
-    if (!replace && leads_to_none(model, ProblemKind::no_child)) {
-      refuse_taken(model.name, fmt::format("{} is a list of manifests, none of which is in the "
-                                           "store, and would hide it from Ollama 0.40 and newer",
-                                           printable(model.tag_path)));
+    if (!taken.replace && leads_to_none(model, ProblemKind::no_child)) {
+      refuse_taken(
+          model.name,
+          fmt::format("{} is a list of manifests, none of which is in the store, and would "
+                      "hide it from Ollama 0.40 and newer",
+                      printable(model.tag_path)),
+          taken);
     }
-    if (!replace) {
-      refuse_taken(model.name, fmt::format("the store has a model of that name with the ID {}",
-                                           model.manifest->digest.id()));
+    if (!taken.replace) {
+      refuse_taken(model.name,
+                   fmt::format("the store has a model of that name with the ID {}",
+                               model.manifest->digest.id()),
+                   taken);
     }
     place.state = ImportedModel::State::replaced;
     (is_v2(model.tag_path) ? place.v2 : place.v1).push_back(model.tag_path);
@@ -87,8 +92,8 @@ Placement place_model(const Catalog& catalog, const ModelName& name, const Diges
   for (const std::string& path : {own, v2_entry(place.name)}) {
     const Problem* const obstacle = obstacle_at(catalog, path);
     if (!obstacle) continue;
-    if (!replace || obstacle->kind == ProblemKind::directory) {
-      refuse_taken(place.name, fmt::format("{} {}", printable(path), obstacle->text));
+    if (!taken.replace || obstacle->kind == ProblemKind::directory) {
+      refuse_taken(place.name, fmt::format("{} {}", printable(path), obstacle->text), taken);
     }
     place.state = ImportedModel::State::replaced;
     if (is_v2(path)) place.v2.push_back(path);
@@ -97,6 +102,20 @@ Placement place_model(const Catalog& catalog, const ModelName& name, const Diges
     place.note = "its entry in manifests-v2, which would have hidden it, leads to it now";
   }
   return place;
+}
+
+void put_manifest(StoreWriter& writer, const StoreDir& reader, const Placement& place,
+                  std::string_view bytes, const TakenName& taken) {
+  for (const std::string& path : place.v1) {
+    if (writer.put(path, bytes, place.state == ImportedModel::State::replaced)) continue;
+    // Somebody was quicker. The same is right, as of a second transfer of the model.
+    std::error_code ec;
+    if (read_file(reader, path, kMaxManifestBytes, ec).bytes == bytes && !ec) continue;
+    refuse_taken(
+        place.name,
+        fmt::format("{} came into the store meanwhile, and holds another", printable(path)), taken);
+  }
+  for (const std::string& path : place.v2) (void)writer.put(path, bytes, true);
 }
 
 }  // namespace ollamafs

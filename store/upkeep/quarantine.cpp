@@ -6,8 +6,12 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <string>
+#include <utility>
 
+#include "store/base/dir_stream.h"
 #include "store/base/unique_fd.h"
+#include "store/upkeep/blob_folder.h"
 
 namespace ollamafs {
 namespace {
@@ -106,6 +110,27 @@ std::vector<Quarantined> quarantine(const StoreDir& store, const std::vector<Bad
     folder.take(moved.emplace_back(Quarantined{.from = blob.path}), blob.identity);
   }
   return moved;
+}
+
+QuarantineUsage weigh_quarantine(const StoreDir& store) {
+  QuarantineUsage usage;
+  std::error_code ec;
+  const StoreDir::Opened blobs = store.open_directory("blobs", ec);
+  if (ec) return usage;
+  const std::string relative = std::string{"../"} + kQuarantine;
+  constexpr int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  const UniqueFd folder{store.calls().openat(blobs.fd.get(), relative.c_str(), flags)};
+  UniqueFd listed{store.calls().openat(blobs.fd.get(), relative.c_str(), flags)};
+  if (!folder || !listed) return usage;
+  usage.path = path_of_fd(folder.get());
+  for_each_dir_entry(store.calls(), std::move(listed), ec, [&](const dirent& entry) {
+    struct stat st {};
+    if (::fstatat(folder.get(), entry.d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) return;
+    if (S_ISDIR(st.st_mode)) return;
+    ++usage.files;
+    usage.bytes += held_bytes(st);
+  });
+  return usage;
 }
 
 }  // namespace ollamafs

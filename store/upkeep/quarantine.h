@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <system_error>
@@ -38,5 +39,15 @@ struct Quarantined {
 [[nodiscard]] std::vector<Quarantined> quarantine(const StoreDir& store,
                                                   const std::vector<BadBlob>& blobs,
                                                   const WriteCalls& calls = WriteCalls::kernel());
+
+// What lies in the quarantine.
+struct QuarantineUsage {
+  std::filesystem::path path{};  // of the folder
+  std::uint64_t files = 0;
+  std::uint64_t bytes = 0;  // that they hold
+};
+
+// Weighs it; it has no files if there is no such folder or it cannot be read.
+[[nodiscard]] QuarantineUsage weigh_quarantine(const StoreDir& store);
 
 }  // namespace ollamafs

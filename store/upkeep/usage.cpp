@@ -18,6 +18,12 @@ std::uint64_t bytes_behind(const StoreDir& store, const BlobEntry& entry) {
   return ec || store.calls().fstat(file.fd.get(), st) != 0 ? 0 : held_bytes(st);
 }
 
+// What the disk gets emptier by if the entry is deleted: by nothing if it is a symlink, or if its
+// file has another name.
+std::uint64_t bytes_freed(const BlobEntry& entry) noexcept {
+  return entry.st.st_nlink > 1 ? 0 : held_bytes(entry.st);
+}
+
 void count(EntryUsage& usage, const BlobEntry& entry) {
   ++usage.count;
   usage.bytes += held_bytes(entry.st);
@@ -29,8 +35,11 @@ UsageMeter::UsageMeter(const StoreDir& store, const Catalog& catalog)
     : catalog_{catalog}, references_{read_references(store)}, entries_{list_blob_folder(store)} {
   for (const BlobEntry& entry : entries_) {
     // Of two spellings of one digest, the one that Ollama itself writes is the one that it reads.
-    if (entry.digest && (!held_.contains(*entry.digest) || entry.name == entry.digest->blob_name()))
+    if (entry.digest &&
+        (!held_.contains(*entry.digest) || entry.name == entry.digest->blob_name())) {
       held_[*entry.digest] = bytes_behind(store, entry);
+      freed_[*entry.digest] = bytes_freed(entry);
+    }
   }
   for (std::size_t i = 0; i < references_.tags.size(); ++i) {
     const TagReferences& tag = references_.tags[i];
@@ -68,6 +77,11 @@ std::uint64_t UsageMeter::held(const Digest& digest) const {
   return it == held_.end() ? 0 : it->second;
 }
 
+std::uint64_t UsageMeter::freed(const Digest& digest) const {
+  const auto it = freed_.find(digest);
+  return it == freed_.end() ? 0 : it->second;
+}
+
 ModelUsage UsageMeter::together(const std::vector<std::size_t>& models) const {
   std::set<std::size_t> tags;
   for (const std::size_t model : models) {
@@ -88,13 +102,13 @@ ModelUsage UsageMeter::together(const std::vector<std::size_t>& models) const {
   };
   for (const Digest& digest : manifests) {
     usage.manifests += held(digest);
-    if (is_own(digest)) usage.frees += held(digest);
+    if (is_own(digest)) usage.frees += freed(digest);
   }
   for (const Digest& digest : blobs) {
     usage.all += held(digest);
     (is_own(digest) ? usage.own : usage.shared) += held(digest);
+    if (is_own(digest)) usage.frees += freed(digest);
   }
-  usage.frees += usage.own;
   return usage;
 }
 

@@ -13,7 +13,8 @@ namespace ollamafs {
 
 // What models take on the disk, in bytes. A file that several need counts once; of one with holes
 // only what it holds, and of one that is not there nothing: broken models count too. A blob behind
-// a symlink counts as what it leads to.
+// a symlink counts as what it leads to, which stays if the model is deleted, and so does what has
+// another hard link.
 struct ModelUsage {
   std::uint64_t all = 0;        // blobs that any of its manifests names
   std::uint64_t shared = 0;     // those of them that a tag of another model names too
@@ -58,11 +59,13 @@ class UsageMeter {
 
   void assign_tags();
   [[nodiscard]] std::uint64_t held(const Digest& digest) const;
+  [[nodiscard]] std::uint64_t freed(const Digest& digest) const;
 
   const Catalog& catalog_;
   StoreReferences references_;
   std::vector<BlobEntry> entries_;
-  std::unordered_map<Digest, std::uint64_t> held_;  // bytes
+  std::unordered_map<Digest, std::uint64_t> held_;   // bytes
+  std::unordered_map<Digest, std::uint64_t> freed_;  // of those, what deleting the entry frees
   std::unordered_map<Digest, Users> users_;
   std::vector<std::vector<std::size_t>> model_tags_;  // of each model: indexes of its tags
 };

@@ -58,6 +58,23 @@ read -r name id file <report
 "$program" export $model -o model.tgz --quiet
 "$program" export $model -o - >piped.tar
 cmp llama3.2+3b.tar piped.tar
+for out in /dev/stdout /dev/fd/1; do
+  "$program" export $model -o $out | cmp - piped.tar
+  "$program" export $model -o $out >stdout.tar
+  cmp stdout.tar piped.tar
+done
+mkfifo fifo
+cat fifo >through-fifo.tar &
+"$program" export $model -o fifo -q
+wait $!
+cmp through-fifo.tar piped.tar
+[ -p fifo ] && [ ! -e fifo.part ] || fail "the FIFO was replaced"
+mkdir devices
+mount -t tmpfs none devices
+mknod devices/null c 1 3
+"$program" export $model -o devices/null -q --force
+[ -c devices/null ] && [ "$(ls devices)" = null ] || fail "a device was replaced"
+rm fifo
 [ "$(zstd -dc model.tar.zst | hash_of)" = "$(hash_of <piped.tar)" ] || fail "zstd -d reads another tar"
 [ "$(gzip -dc model.tgz | hash_of)" = "$(hash_of <piped.tar)" ] || fail "gzip -d reads another tar"
 "$program" export $model --dry-run | awk '{ print $2 }' >members
@@ -85,6 +102,12 @@ find store/blobs -type f -printf "%f\n" | LC_ALL=C sort | cmp - blobs
 expect 8 "$program" export $model
 said 'llama3.2+3b.tar is there already'
 "$program" export $model --force --quiet
+echo precious >other.tar.part
+expect 8 "$program" export $model -o other.tar
+said 'other.tar.part is there already'
+[ "$(cat other.tar.part)" = precious ] || fail "a foreign part was overwritten"
+rm other.tar.part
+expect 2 "$program" export $model --format dir -o /dev/stdout
 expect 5 "$program" export llama3.3
 said 'did you mean'
 expect 2 "$program" export $model -o - --json
@@ -168,7 +191,7 @@ expect 7 "$program" export gemma3:4b llama3.2:3b -o disk/x.tar.zst # how large i
 expect 7 "$program" export gemma3:4b llama3.2:3b --format dir -o disk
 [ ! -e disk/manifests ] || fail "a full disk has a manifest"
 find disk -name '*.part' | grep . && fail "a full disk has a part"
-rm -r disk/blobs
+rm -rf disk/blobs
 mount -o remount,ro disk
 expect 1 "$program" export gemma3:4b -o disk/
 said 'disk/gemma3+4b.tar.part: Read-only file system'

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "store/catalog/model_query.h"
+#include "store/upkeep/quarantine.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temp_dir.h"
 
@@ -114,6 +115,27 @@ TEST_F(Usage, CountsListsChildrenAndAnchors) {
   EXPECT_EQ(of({"m:a"}).frees, 1000 + manifests - new_child.json().size());
 }
 
+// A link's target, and a file with another name, stay where they are.
+TEST_F(Usage, FreesNothingOfWhatIsSomewhereElseToo) {
+  const ManifestSpec spec = model(500'000, '1');
+  store_.v1("a:1", spec);
+  const fs::path weights = store_.blob_path(*Digest::parse(spec.layers[0].digest));
+  const std::uint64_t rest = 259 + spec.json().size();
+  fs::create_hard_link(weights, dir_ / "elsewhere");
+  read();
+  EXPECT_EQ(of({"a:1"}).own, 500'259u);
+  EXPECT_EQ(of({"a:1"}).frees, rest);
+  fs::remove(weights);
+  fs::create_symlink(dir_ / "elsewhere", weights);
+  read();
+  EXPECT_EQ(of({"a:1"}).own, 500'259u);
+  EXPECT_EQ(of({"a:1"}).frees, rest);
+  fs::remove(weights);
+  fs::rename(dir_ / "elsewhere", weights);
+  read();
+  EXPECT_EQ(of({"a:1"}).frees, 500'000 + rest);
+}
+
 TEST_F(Usage, CountsWhatSparseFilesHold) {
   ManifestSpec spec;
   spec.layers = {store_.sparse_layer(kModelType, 1 << 30, 1)};
@@ -149,6 +171,19 @@ TEST_F(Usage, CountsWhatBelongsToNoModel) {
   EXPECT_EQ(usage.foreign.count, 1u);
   EXPECT_EQ(usage.foreign.bytes, 4u);
   EXPECT_TRUE(usage.doubts.empty());
+}
+
+TEST_F(Usage, WeighsTheQuarantine) {
+  read();
+  EXPECT_EQ(weigh_quarantine(*dir_of_store_).files, 0u);
+  fs::create_directory(store_.root() / "blobs-quarantine");
+  write_file(store_.root() / "blobs-quarantine/sha256-1", "123");
+  write_file(store_.root() / "blobs-quarantine/sha256-1-2", "12");
+  fs::create_symlink("/etc/passwd", store_.root() / "blobs-quarantine/sha256-2");
+  const QuarantineUsage usage = weigh_quarantine(*dir_of_store_);
+  EXPECT_EQ(usage.path, store_.root() / "blobs-quarantine");
+  EXPECT_EQ(usage.files, 3u);
+  EXPECT_EQ(usage.bytes, 5u);
 }
 
 TEST_F(Usage, SaysWhichManifestsMayNameMore) {
