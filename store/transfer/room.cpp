@@ -12,7 +12,7 @@ void require_room(int fd, const FileToWrite& file, std::uint64_t bytes, std::uin
                   const WriteCalls& calls) {
   constexpr std::uint64_t fat_limit = (std::uint64_t{1} << 32) - 1;
   struct statfs kind {};
-  if (size > fat_limit && ::fstatfs(fd, &kind) == 0 && kind.f_type == MSDOS_SUPER_MAGIC) {
+  if (size > fat_limit && calls.fstatfs(fd, kind) == 0 && kind.f_type == MSDOS_SUPER_MAGIC) {
     throw TransferError{
         TransferError::Kind::refused,
         fmt::format("{} would have {} bytes, and its file system (FAT) takes no file "
@@ -21,7 +21,8 @@ void require_room(int fd, const FileToWrite& file, std::uint64_t bytes, std::uin
                     file.shown, size, file.name)};
   }
   struct statvfs room {};
-  if (calls.fstatvfs(fd, room) != 0) return;  // then it is seen when it is written
+  // Some network file systems tell nothing; then it is seen when it is written.
+  if (calls.fstatvfs(fd, room) != 0 || room.f_blocks == 0) return;
   const std::uint64_t free = std::uint64_t{room.f_bavail} * room.f_frsize;
   if (bytes <= free) return;
   throw TransferError{
