@@ -1,9 +1,6 @@
-#include <algorithm>
 #include <map>
-#include <set>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "fs/views/views.h"
 #include "store/describe/model_parts.h"
@@ -87,20 +84,14 @@ class ContentsDirectory {
     const auto slash = path.find('/');
     auto parent = top_;
     if (slash != std::string::npos) parent = folder(path.substr(0, slash));
-    tree_.blob(parent, std::string_view{path}.substr(slash + 1), blob_index(digest));
+    tree_.blob(parent, std::string_view{path}.substr(slash + 1),
+               *tree_.catalog().blob_index(digest));
   }
 
   TreeBuilder::NodeIndex folder(const std::string& name) {
     const auto [it, is_new] = folders_.try_emplace(name);
     if (is_new) it->second = tree_.model_directory(top_, name, index_, identity(name));
     return it->second;
-  }
-
-  // Of a whole model's blob: it is among the model's, which are sorted by digest.
-  [[nodiscard]] std::uint32_t blob_index(const Digest& digest) const {
-    return *std::ranges::lower_bound(model_.blobs, digest, {}, [this](std::uint32_t blob) {
-      return tree_.catalog().blobs()[blob].digest;
-    });
   }
 
   TreeBuilder& tree_;

@@ -80,7 +80,8 @@ TEST_P(AnEmptyStore, IsAMountWithoutModels) {
   const TempDir dir;
   fs::create_directories(dir / "store" / GetParam());
   Mount mount{dir / "store"};
-  EXPECT_THAT(names_in(mount.path()), ElementsAre("README.txt", "archives", "models"));
+  EXPECT_THAT(names_in(mount.path()),
+              ElementsAre("README.txt", "archives", "contents", "layouts", "models"));
   EXPECT_THAT(names_in(mount / "models"), IsEmpty());
   EXPECT_THAT(names_in(mount / "archives"), IsEmpty());
   EXPECT_THAT(mount.log(), Not(HasSubstr("warning")));

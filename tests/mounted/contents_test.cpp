@@ -48,8 +48,7 @@ TEST_F(Contents, AreNamedByWhatTheyAre) {
                                    "manifest.json", "model.gguf", "params.json", "template.txt"));
   EXPECT_THAT(names("gpt-oss+120b-cloud"),
               UnorderedElementsAre("Modelfile", "SHA256SUMS", "config.json", "manifest.json"));
-  EXPECT_THAT(names("me/describer+latest"),
-              ::testing::IsSupersetOf({"model.gguf", "mmproj.gguf"}));
+  EXPECT_THAT(names("me/describer+latest"), ::testing::IsSupersetOf({"model.gguf", "mmproj.gguf"}));
   EXPECT_THAT(names("me/qwen3-moe+nvfp4/tensors"), ::testing::Not(::testing::IsEmpty()));
 }
 

@@ -205,7 +205,8 @@ INSTANTIATE_TEST_SUITE_P(, PinnedUnder, ::testing::ValuesIn(kTools),
 
 TEST_P(PinnedUnder, GetsOneVersionOrFails) {
   const SshServer server;
-  // A tool with a process for each file has its version between two of them for as long as it is held.
+  // A tool with a process for each file has its version between two of them for as long as it is
+  // held.
   const bool of_many_processes = std::string_view{GetParam().name} == "Gio";
   Mount mount{store.root(), {.arguments = {"-o", of_many_processes ? "hold=20" : "hold=1"}}};
   unsigned sound = 0;
