@@ -32,8 +32,10 @@ constexpr std::uint64_t kGeneration = 1;
 // As serve, for a node that must be known: a number that is not is stale, and the kernel looks the
 // name up again.
 template <class Operation>
-void serve_node(fuse_req_t req, fuse_ino_t ino, Operation&& operation) noexcept {
-  const NodeRef node = driver(req).file_system.find(ino);
+void serve_node(fuse_req_t req, fuse_ino_t ino, Operation&& operation,
+                bool is_handle = false) noexcept {
+  FileSystem& files = driver(req).file_system;
+  const NodeRef node = is_handle ? files.find_by_handle(ino) : files.find(ino);
   serve(req, node, [&](FileSystem& fs) -> std::error_code {
     if (!node) return {ESTALE, std::generic_category()};
     return operation(fs, node);
@@ -75,8 +77,9 @@ void init(void* userdata, fuse_conn_info* connection) {
   state.passthrough.negotiate(*connection);
 }
 
+// Of "." the kernel asks when it has a file handle alone.
 void lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
-  serve_node(req, parent, [&](FileSystem& fs, const NodeRef& directory) -> std::error_code {
+  const auto look_up = [&](FileSystem& fs, const NodeRef& directory) -> std::error_code {
     // The kernel sends longer ones too.
     if (std::strlen(name) > NAME_MAX) return std::make_error_code(std::errc::filename_too_long);
     std::error_code ec;
@@ -85,7 +88,8 @@ void lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
     const fuse_entry_param entry = entry_of(*node.tree, *node);
     fuse_reply_entry(req, &entry);
     return {};
-  });
+  };
+  serve_node(req, parent, look_up, std::string_view{name} == ".");
 }
 
 void forget(fuse_req_t req, fuse_ino_t, std::uint64_t) {

@@ -84,6 +84,17 @@ NodeRef FileSystem::awake(const NodeRef& directory) {
   return now && !now->asleep ? now : NodeRef{};
 }
 
+NodeRef FileSystem::find_by_handle(InodeNumber ino) {
+  const ViewSet asleep = nodes_.current()->asleep();
+  if (NodeRef node = find(ino); node || asleep.empty()) return node;
+  for (const ViewName& named : kViewNames) {
+    if (asleep.has(named.view)) wanted_views_.want(named.view);
+  }
+  std::unique_lock lock{published_mutex_};
+  published_.wait_for(lock, kLongestWaking, [&] { return nodes_.current()->asleep().empty(); });
+  return find(ino);
+}
+
 NodeRef FileSystem::lookup(const NodeRef& parent, std::string_view name, std::error_code& ec) {
   ec.clear();
   const NodeRef directory = name == "." || name == ".." ? parent : awake(parent);

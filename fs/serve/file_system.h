@@ -72,6 +72,10 @@ class FileSystem {
   // What an inode number stands for; empty: ESTALE.
   [[nodiscard]] NodeRef find(InodeNumber ino) const { return nodes_.find(ino); }
 
+  // The same for a number that comes from a file handle, of before this mount perhaps: it may be in
+  // a view that sleeps, so all of them are woken before it is called stale.
+  [[nodiscard]] NodeRef find_by_handle(InodeNumber ino);
+
   // The entry `name` of a directory; ENOENT if it has none. Waits until a view that sleeps is
   // there, EIO if that takes too long. EIO in a directory that cannot be had (see list()), but for
   // the one name that it lists.

@@ -77,6 +77,9 @@ class Tree {
   // Of the views that sleep until somebody looks into them: those that are there.
   [[nodiscard]] ViewSet awake() const noexcept { return awake_; }
 
+  // And those that are not: they have an empty directory with Node::asleep.
+  [[nodiscard]] ViewSet asleep() const noexcept { return asleep_; }
+
   // Where the texts of a model are read that are made of its blobs; null: there are none such.
   [[nodiscard]] const StoreDir* store() const noexcept { return store_; }
 
@@ -155,6 +158,7 @@ class Tree {
   std::shared_ptr<const Catalog> catalog_;
   std::shared_ptr<const Catalog> stored_;
   ViewSet awake_;
+  ViewSet asleep_;
   const StoreDir* store_ = nullptr;
   NamePool names_;
   std::vector<Node> nodes_;  // the first is the root

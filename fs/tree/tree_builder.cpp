@@ -104,6 +104,7 @@ TreeBuilder::NodeIndex TreeBuilder::group(NodeIndex parent, std::string_view nam
 void TreeBuilder::sleeping_group(NodeIndex parent, std::string_view name, View view) {
   Node& node = tree_->nodes_[group(parent, name)];
   node.asleep = view;
+  tree_->asleep_.add(view);
   node.mtime = catalog().models().empty() ? content_time(Digest{}) : kOldest;
   for (const Model& model : catalog().models()) {
     node.mtime = std::max(node.mtime, manifest_time(model));

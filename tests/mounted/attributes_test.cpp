@@ -233,7 +233,7 @@ TEST_F(Attributes, AFolderOfModelsIsAsNewAsTheNewestInIt) {
       set_mtime(entry.path(), time += 10);
   }
   const Mount mount{store.root()};
-  const Nodes nodes = walk(mount.path());
+  const Nodes nodes = walk_awake(mount.path());
   std::map<std::string, time_t> newest;
   for (const auto& [path, st] : nodes) {
     const std::string parent = fs::path{path}.parent_path().string();

@@ -157,7 +157,7 @@ TEST_F(Inodes, EveryDirectoryIsListedByName) {
 TEST_F(Inodes, ABlobHasAsManyLinksAsItHasNames) {
   write_sample_models(store);
   const Mount mount{store.root()};
-  const Nodes nodes = walk(mount.path());
+  const Nodes nodes = walk_awake(mount.path());
   std::map<ino_t, nlink_t> names;
   for (const auto& [path, st] : nodes) ++names[st.st_ino];
   nlink_t most = 0;
@@ -173,7 +173,7 @@ TEST_F(Inodes, ABlobHasAsManyLinksAsItHasNames) {
 TEST_F(Inodes, ADirectoryHasTwoLinksAndOneForEachDirectoryInIt) {
   write_sample_models(store);
   const Mount mount{store.root()};
-  const Nodes nodes = walk(mount.path());
+  const Nodes nodes = walk_awake(mount.path());
   for (const auto& [path, st] : nodes) {
     if (!S_ISDIR(st.st_mode)) continue;
     const auto below = std::ranges::count_if(nodes, [&](const auto& node) {

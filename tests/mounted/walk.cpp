@@ -29,6 +29,11 @@ Nodes walk(const fs::path& top) {
   return nodes;
 }
 
+Nodes walk_awake(const fs::path& mount) {
+  (void)walk(mount);
+  return walk(mount);
+}
+
 Nodes walk_models(const fs::path& mount) {
   Nodes nodes = walk(mount / "models");
   for (const auto& [path, st] : walk(mount / "archives")) nodes.emplace("archives/" + path, st);

@@ -19,6 +19,9 @@ using Nodes = std::map<std::string, struct stat>;
 // These throw std::system_error with the path.
 [[nodiscard]] struct stat stat_of(const std::filesystem::path& path);  // of a symlink itself
 [[nodiscard]] Nodes walk(const std::filesystem::path& top);
+// The same of a whole mount, after every view was looked into once: then links count in all of
+// them.
+[[nodiscard]] Nodes walk_awake(const std::filesystem::path& mount);
 // The names in a directory, "." and ".." included, in the order in which it lists them.
 [[nodiscard]] std::vector<std::string> listing(const std::filesystem::path& directory);
 void set_mtime(const std::filesystem::path& path, time_t seconds, long nanoseconds = 0);
