@@ -46,6 +46,7 @@ TreeBuilder::TreeBuilder(std::shared_ptr<const Catalog> catalog,
   tree_->catalog_ = std::move(catalog);
   tree_->stored_ = std::move(stored);
   tree_->awake_ = options_.awake;
+  tree_->split_ = options_.split;
   tree_->store_ = options_.store;
   const NodeIndex root =
       add(NodeKind::directory, kRootInode, options_.store_uid, options_.store_gid);
@@ -148,6 +149,7 @@ TreeBuilder::NodeIndex TreeBuilder::model_file(NodeIndex parent, std::string_vie
   Node& node = tree_->nodes_[index];
   node.model = model;
   node.size = content.size;
+  node.source = content.source;
   node.recipe = content.recipe;
   node.mtime = manifest_time(of);
   link(parent, name, index);

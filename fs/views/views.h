@@ -4,6 +4,8 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
+#include <string_view>
 
 #include "fs/tree/tree_builder.h"
 
@@ -18,6 +20,11 @@ void add_models_view(TreeBuilder& tree);
 
 // archives/: every model as a tar (docs/view.md §3).
 void add_archives_view(TreeBuilder& tree);
+
+// archives/NAME.tar.parts/: the same tar in pieces, if it has at least the split size. `archive` is
+// the identity of its node, `parent` the directory that it is in.
+void add_archive_parts(TreeBuilder& tree, TreeBuilder::NodeIndex parent, std::string_view name,
+                       std::uint32_t model, const std::string& archive);
 
 // What a mount says about itself in README.txt.
 struct MountFacts {
