@@ -155,7 +155,7 @@ class Tree {
   static constexpr std::uint32_t kStandIn = 1;  // behind the root
 
   struct Text {
-    TextRecipe make = nullptr;  // null: the text is there
+    TextMaker make;  // none: the text is there
     std::string text{};
     std::once_flag made{};
   };

@@ -86,6 +86,11 @@ class TreeBuilder {
   // A file with this text in it. Its number and its time are functions of the text.
   void text(NodeIndex parent, std::string_view name, std::string text);
 
+  // A file about all models, as new as the newest of them, whose text is made when it is first
+  // asked for. `identity` must be another for another text.
+  void late_text(NodeIndex parent, std::string_view name, TextMaker make,
+                 const std::string& identity);
+
   [[nodiscard]] const TreeOptions& options() const noexcept { return options_; }
   [[nodiscard]] const Catalog& catalog() const noexcept { return tree_->catalog(); }
   [[nodiscard]] const Catalog& stored() const noexcept { return tree_->stored(); }

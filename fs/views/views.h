@@ -39,6 +39,9 @@ void add_contents_view(TreeBuilder& tree, TreeBuilder::NodeIndex contents);
 // layouts/ollama/: all whole models as one models folder (docs/view.md §10).
 void add_ollama_layout(TreeBuilder& tree, TreeBuilder::NodeIndex folder);
 
+// index.html: all models on one page, for a browser. Always there, as README.txt is.
+void add_index(TreeBuilder& tree, const MountFacts& facts);
+
 // README.txt: what this is, with the real paths of this mount and commands that work in it.
 void add_readme(TreeBuilder& tree, const MountFacts& facts);
 

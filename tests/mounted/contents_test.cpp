@@ -48,8 +48,7 @@ TEST_F(Contents, AreNamedByWhatTheyAre) {
                                    "manifest.json", "model.gguf", "params.json", "template.txt"));
   EXPECT_THAT(names("gpt-oss+120b-cloud"),
               UnorderedElementsAre("Modelfile", "SHA256SUMS", "config.json", "manifest.json"));
-  EXPECT_THAT(names("me/describer+latest"),
-              ::testing::IsSupersetOf({"model.gguf", "mmproj.gguf"}));
+  EXPECT_THAT(names("me/describer+latest"), ::testing::IsSupersetOf({"model.gguf", "mmproj.gguf"}));
   EXPECT_THAT(names("me/qwen3-moe+nvfp4/tensors"), ::testing::Not(::testing::IsEmpty()));
 }
 
@@ -180,10 +179,11 @@ TEST_F(Contents, AreShownIfTheyAreAmongTheViews) {
   store.v1("one:a", store.text_model(1));
   {
     const Mount mount{store.root(), {.arguments = {"-o", "views=models,contents"}}};
-    EXPECT_THAT(listing(mount.path()), ElementsAre(".", "..", "README.txt", "contents", "models"));
+    EXPECT_THAT(listing(mount.path()),
+                ElementsAre(".", "..", "README.txt", "contents", "index.html", "models"));
   }
   const Mount mount{store.root(), {.arguments = {"-o", "views=layouts/ollama,hold=1"}}};
-  EXPECT_THAT(listing(mount.path()), ElementsAre(".", "..", "README.txt", "layouts"));
+  EXPECT_THAT(listing(mount.path()), ElementsAre(".", "..", "README.txt", "index.html", "layouts"));
 }
 
 }  // namespace
