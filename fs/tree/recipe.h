@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "store/layout/layout.h"
@@ -17,5 +18,8 @@ using Recipe = Layout (*)(const Tree& tree, const Node& node);
 // The text of a file that is made when it is first asked for, by stat(2) as well: its size is part
 // of what it shows. Also a pure function of the tree and the node.
 using TextRecipe = std::string (*)(const Tree& tree, const Node& node);
+
+// The same of a text that needs more than the tree, which it then holds.
+using TextMaker = std::function<std::string(const Tree& tree, const Node& node)>;
 
 }  // namespace ollamafs

@@ -26,10 +26,14 @@ enum class NodeKind : std::uint8_t {
   directory,
   blob,      // a blob of the store, byte for byte
   manifest,  // the manifest in a model directory
-  archive,   // a file assembled from several blobs: a model's tar
+  archive,   // a file assembled from several blobs: a model's tar, or a part of it
   text,      // generated text, as README.txt
   stand_in,  // what a directory lists in the place of what cannot be had: see Tree::stand_in_name
 };
+
+// How large a part of an archive is where nothing else is said, bytes: a little less than FAT32 can
+// hold as one file.
+inline constexpr std::uint64_t kSplit = 4'000'000'000;
 
 // An inode of the view. What it shows of itself is docs/view.md §2.
 struct Node {
@@ -44,7 +48,8 @@ struct Node {
   std::uint64_t size = 0;         // bytes; 0 for directories and texts: Tree::size_of()
   std::int64_t mtime = 0;         // seconds; ctime and atime are the same, but for `change`
   std::uint32_t model = kNone;    // what it belongs to: index into models() of catalog_of()
-  std::uint32_t source = kNone;   // a blob's index into Catalog::blobs(); a text's in the tree
+  std::uint32_t source = kNone;   // a blob's index into Catalog::blobs(); a text's in the tree;
+                                  // which part of the archive it is, kNone: all of it
   std::uint32_t parent = kNone;   // of a directory: node index
   std::uint32_t first_entry = 0;  // of a directory: where its entries begin
   std::uint32_t entries = 0;      // and how many there are
@@ -79,6 +84,9 @@ class Tree {
 
   // And those that are not: they have an empty directory with Node::asleep.
   [[nodiscard]] ViewSet asleep() const noexcept { return asleep_; }
+
+  // The size of every part of an archive but the last, bytes.
+  [[nodiscard]] std::uint64_t split() const noexcept { return split_; }
 
   // Where the texts of a model are read that are made of its blobs; null: there are none such.
   [[nodiscard]] const StoreDir* store() const noexcept { return store_; }
@@ -150,7 +158,7 @@ class Tree {
   static constexpr std::uint32_t kStandIn = 1;  // behind the root
 
   struct Text {
-    TextRecipe make = nullptr;  // null: the text is there
+    TextMaker make;  // none: the text is there
     std::string text{};
     std::once_flag made{};
   };
@@ -159,6 +167,7 @@ class Tree {
   std::shared_ptr<const Catalog> stored_;
   ViewSet awake_;
   ViewSet asleep_;
+  std::uint64_t split_ = kSplit;
   const StoreDir* store_ = nullptr;
   NamePool names_;
   std::vector<Node> nodes_;  // the first is the root

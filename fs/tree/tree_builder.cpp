@@ -25,6 +25,12 @@ std::int64_t manifest_time(const Model& model) {
   return model.mtime & ~std::int64_t{1};
 }
 
+std::int64_t newest_time(const Catalog& catalog) {
+  std::int64_t newest = catalog.models().empty() ? content_time(Digest{}) : kOldest;
+  for (const Model& model : catalog.models()) newest = std::max(newest, manifest_time(model));
+  return newest;
+}
+
 Layout text_layout(const Tree& tree, const Node& node) {
   Layout::Builder builder;
   builder.generated(tree.text(node));
@@ -46,6 +52,7 @@ TreeBuilder::TreeBuilder(std::shared_ptr<const Catalog> catalog,
   tree_->catalog_ = std::move(catalog);
   tree_->stored_ = std::move(stored);
   tree_->awake_ = options_.awake;
+  tree_->split_ = options_.split;
   tree_->store_ = options_.store;
   const NodeIndex root =
       add(NodeKind::directory, kRootInode, options_.store_uid, options_.store_gid);
@@ -105,10 +112,7 @@ void TreeBuilder::sleeping_group(NodeIndex parent, std::string_view name, View v
   Node& node = tree_->nodes_[group(parent, name)];
   node.asleep = view;
   tree_->asleep_.add(view);
-  node.mtime = catalog().models().empty() ? content_time(Digest{}) : kOldest;
-  for (const Model& model : catalog().models()) {
-    node.mtime = std::max(node.mtime, manifest_time(model));
-  }
+  node.mtime = newest_time(catalog());
 }
 
 TreeBuilder::NodeIndex TreeBuilder::groups_of(NodeIndex parent, std::string_view& path) {
@@ -149,6 +153,7 @@ TreeBuilder::NodeIndex TreeBuilder::model_file(NodeIndex parent, std::string_vie
   Node& node = tree_->nodes_[index];
   node.model = model;
   node.size = content.size;
+  node.source = content.source;
   node.recipe = content.recipe;
   node.mtime = manifest_time(of);
   link(parent, name, index);
@@ -181,6 +186,18 @@ void TreeBuilder::text(NodeIndex parent, std::string_view name, std::string text
   node.recipe = text_layout;
   node.mtime = content_time(digest);
   tree_->texts_.emplace_back().text = std::move(text);
+  link(parent, name, index);
+}
+
+void TreeBuilder::late_text(NodeIndex parent, std::string_view name, TextMaker make,
+                            const std::string& identity) {
+  const NodeIndex index =
+      add(NodeKind::text, numbers_.assign(identity), options_.store_uid, options_.store_gid);
+  Node& node = tree_->nodes_[index];
+  node.source = static_cast<std::uint32_t>(tree_->texts_.size());
+  node.recipe = text_layout;
+  node.mtime = newest_time(catalog());
+  tree_->texts_.emplace_back().make = std::move(make);
   link(parent, name, index);
 }
 

@@ -31,6 +31,9 @@ struct TreeOptions {
   ViewSet shown = ViewSet::all();  // others are not there at all
   ViewSet awake;                   // of those that sleep until somebody looks into them
 
+  // Archives of at least so many bytes are shown in parts of this size as well (Tree::split()).
+  std::uint64_t split = kSplit;
+
   // Where texts are read that are made of blobs, if there are to be any. Outlives every tree.
   const StoreDir* store = nullptr;
 };
@@ -67,6 +70,7 @@ class TreeBuilder {
     NodeKind kind;       // manifest or archive, whose `model` is one of stored()
     std::uint64_t size;  // bytes
     Recipe recipe;
+    std::uint32_t source = Node::kNone;  // see Node
   };
   NodeIndex model_file(NodeIndex parent, std::string_view name, std::uint32_t model,
                        const Content& content, const std::string& identity);
@@ -81,6 +85,11 @@ class TreeBuilder {
 
   // A file with this text in it. Its number and its time are functions of the text.
   void text(NodeIndex parent, std::string_view name, std::string text);
+
+  // A file about all models, as new as the newest of them, whose text is made when it is first
+  // asked for. `identity` must be another for another text.
+  void late_text(NodeIndex parent, std::string_view name, TextMaker make,
+                 const std::string& identity);
 
   [[nodiscard]] const TreeOptions& options() const noexcept { return options_; }
   [[nodiscard]] const Catalog& catalog() const noexcept { return tree_->catalog(); }

@@ -21,10 +21,13 @@ void add_archives_view(TreeBuilder& tree) {
     std::string_view name = models[i].view_name;
     const auto parent = tree.groups_of(archives, name);
     // The bytes depend on the manifest's path too, which the shown name may leave out.
-    tree.model_file(parent, std::string{name} + ".tar", i,
-                    {NodeKind::archive, archive_size(models[i]), layout_of_archive},
-                    inode_identity({"archives", models[i].view_name,
-                                    models[i].manifest->digest.hex(), models[i].name.v1_path()}));
+    const std::string identity =
+        inode_identity({"archives", models[i].view_name, models[i].manifest->digest.hex(),
+                        models[i].name.v1_path()});
+    const std::string file = std::string{name} + ".tar";
+    tree.model_file(parent, file, i,
+                    {NodeKind::archive, archive_size(models[i]), layout_of_archive}, identity);
+    add_archive_parts(tree, parent, file, i, identity);
   }
 }
 

@@ -38,6 +38,7 @@ std::shared_ptr<const Tree> build_tree(std::shared_ptr<const Catalog> catalog,
                                        const Tree* previous) {
   TreeBuilder tree{std::move(catalog), std::move(stored), options};
   add_readme(tree, facts);
+  add_index(tree, facts);
   if (options.shown.has(View::models)) add_models_view(tree);
   if (options.shown.has(View::archives)) add_archives_view(tree);
   add_sleeping(tree, TreeBuilder::kRoot, "contents", View::contents, add_contents_view);

@@ -4,6 +4,8 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
+#include <string_view>
 
 #include "fs/tree/tree_builder.h"
 
@@ -19,6 +21,11 @@ void add_models_view(TreeBuilder& tree);
 // archives/: every model as a tar (docs/view.md §3).
 void add_archives_view(TreeBuilder& tree);
 
+// archives/NAME.tar.parts/: the same tar in pieces, if it has at least the split size. `archive` is
+// the identity of its node, `parent` the directory that it is in.
+void add_archive_parts(TreeBuilder& tree, TreeBuilder::NodeIndex parent, std::string_view name,
+                       std::uint32_t model, const std::string& archive);
+
 // What a mount says about itself in README.txt.
 struct MountFacts {
   std::filesystem::path mountpoint;  // absolute
@@ -31,6 +38,9 @@ void add_contents_view(TreeBuilder& tree, TreeBuilder::NodeIndex contents);
 
 // layouts/ollama/: all whole models as one models folder (docs/view.md §10).
 void add_ollama_layout(TreeBuilder& tree, TreeBuilder::NodeIndex folder);
+
+// index.html: all models on one page, for a browser. Always there, as README.txt is.
+void add_index(TreeBuilder& tree, const MountFacts& facts);
 
 // README.txt: what this is, with the real paths of this mount and commands that work in it.
 void add_readme(TreeBuilder& tree, const MountFacts& facts);

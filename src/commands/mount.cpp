@@ -19,7 +19,7 @@ class Mount final : public Command {
     app.add_flag("-f,--foreground", arguments_.foreground, "Stay in the foreground");
     app.add_flag("-d,--debug", arguments_.debug, "Likewise, and log every request");
     app.add_option("-o", arguments_.options,
-                   "allow_other, uid=, gid=, follow=DIR, hold=S,\nnonempty, poll=S, verify")
+                   "allow_other, uid=, gid=, follow=DIR, hold=S,\nnonempty, poll=S, split=SIZE, verify")
         ->type_name("OPTION,...")
         ->expected(1)
         ->allow_extra_args(false)

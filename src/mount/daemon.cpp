@@ -202,6 +202,7 @@ std::shared_ptr<const Tree> Daemon::make_tree(std::shared_ptr<const Catalog> cat
   TreeOptions tree =
       access_.tree_options(store_, *catalog, previous ? &previous->root() : nullptr, note);
   tree.shown = options_.views;
+  tree.split = options_.split;
   if (file_system_) tree.awake = file_system_->wanted_views().all();
   tree.store = &store_;
   if (!note.empty() && note != access_note_) log_->info("{}", note);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <limits>
 #include <string_view>
 
 #include "src/say/exit_status.h"
@@ -56,6 +57,23 @@ std::chrono::seconds seconds(std::string_view option, const std::string& value, 
     return std::chrono::seconds{number};
   refuse(fmt::format("-o {}={}: not a number of seconds from {} to {}", option, printable(value),
                      least, most));
+}
+
+// Bytes, or thousands, millions or billions of them.
+std::uint64_t split_size(const std::string& value) {
+  constexpr std::uint64_t least = 1'000'000, most = std::numeric_limits<std::int64_t>::max();
+  constexpr std::string_view suffixes = "KMG";
+  std::uint64_t size = 0, unit = 1;
+  const char* const behind = value.data() + value.size();
+  auto [end, ec] = std::from_chars(value.data(), behind, size);
+  if (ec == std::errc{} && end + 1 == behind && suffixes.find(*end) != suffixes.npos) {
+    for (std::size_t i = 0; i <= suffixes.find(*end); ++i) unit *= 1000;
+    ++end;
+  }
+  if (ec == std::errc{} && end == behind && size <= most / unit && size * unit >= least)
+    return size * unit;
+  refuse(fmt::format("-o split={}: not a number of bytes from {}, or of K, M or G",
+                     printable(value), least));
 }
 
 const uid_t* user_id(const char* name) {
@@ -110,6 +128,8 @@ void apply(MountOptions& options, const std::string& word) {
     options.views = only_view(value);
   } else if (has_value("hold")) {
     options.hold = seconds(name, value, 0);
+  } else if (has_value("split")) {
+    options.split = split_size(value);
   } else if (std::ranges::find(kNever, word) != kNever.end()) {
     refuse(fmt::format("-o {}: the view is always ro,nosuid,nodev,noexec", word));
   } else if (std::ranges::find(kAlways, word) == kAlways.end()) {

@@ -3,11 +3,13 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "fs/tree/tree.h"
 #include "fs/tree/view.h"
 
 namespace ollamafs {
@@ -22,6 +24,7 @@ struct MountOptions {
   std::vector<std::filesystem::path> follow;  // real paths of directories
   std::optional<std::chrono::seconds> poll;  // how often to look for changes; else they are watched
   ViewSet views = ViewSet::all();            // what is shown
+  std::uint64_t split = kSplit;              // bytes of a part of an archive
   std::chrono::seconds hold{60};  // how long a model stays as it is after its last file was closed
 };
 

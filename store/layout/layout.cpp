@@ -17,9 +17,10 @@ Layout::Builder& Layout::Builder::zeros(std::uint64_t count) {
   return *this;
 }
 
-Layout::Builder& Layout::Builder::blob(const Digest& digest, std::uint64_t size) {
+Layout::Builder& Layout::Builder::blob(const Digest& digest, std::uint64_t size,
+                                       std::uint64_t source) {
   layout_.blobs_.push_back(digest);
-  append(size, static_cast<std::uint32_t>(layout_.blobs_.size() - 1), 0);
+  append(size, static_cast<std::uint32_t>(layout_.blobs_.size() - 1), source);
   return *this;
 }
 
@@ -38,6 +39,20 @@ void Layout::Builder::append(std::uint64_t size, std::uint32_t blob, std::uint64
 
 Layout Layout::Builder::finish() && {
   return std::move(layout_);
+}
+
+Layout slice(const Layout& whole, std::uint64_t offset, std::uint64_t size) {
+  Layout::Builder part;
+  whole.for_each_in(offset, size,
+                    [&](const Segment& segment, std::uint64_t at, std::uint64_t length) {
+                      const std::uint64_t source = segment.source + at;
+                      if (segment.is_generated()) {
+                        part.generated(whole.generated().substr(source, length));
+                      } else {
+                        part.blob(whole.blobs()[segment.blob], length, source);
+                      }
+                    });
+  return std::move(part).finish();
 }
 
 }  // namespace ollamafs

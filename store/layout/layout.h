@@ -65,7 +65,7 @@ class Layout::Builder {
  public:
   Builder& generated(std::string_view bytes);
   Builder& zeros(std::uint64_t count);
-  Builder& blob(const Digest& digest, std::uint64_t size);
+  Builder& blob(const Digest& digest, std::uint64_t size, std::uint64_t source = 0);
 
   [[nodiscard]] std::uint64_t size() const noexcept { return layout_.size_; }
   [[nodiscard]] Layout finish() &&;
@@ -75,5 +75,9 @@ class Layout::Builder {
 
   Layout layout_;
 };
+
+// The bytes [offset, offset + size) of a file as a file of their own; less if it ends before. It
+// names only the blobs that are in them.
+[[nodiscard]] Layout slice(const Layout& whole, std::uint64_t offset, std::uint64_t size);
 
 }  // namespace ollamafs

@@ -14,7 +14,8 @@ bool OpenLayout::reads(std::span<const Blob* const> blobs) const noexcept {
 const OpenBlob* OpenLayout::sole_blob() const noexcept {
   const auto segments = layout_.segments();
   if (segments.size() != 1 || segments[0].is_generated() || segments[0].source != 0) return nullptr;
-  return blobs_[segments[0].blob].get();
+  const OpenBlob* const blob = blobs_[segments[0].blob].get();
+  return blob->size() == segments[0].size ? blob : nullptr;
 }
 
 int OpenLayout::sole_descriptor() const noexcept {

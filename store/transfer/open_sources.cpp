@@ -60,14 +60,23 @@ std::vector<fs::path> files_in(const fs::path& directory) {
   return files;
 }
 
-std::unique_ptr<ImportSource> open_directory(const fs::path& path, OutsideLinks links,
-                                             Progress& progress) {
-  if (auto source = open_folder_source(StoreDir{path, links}, shown_path(path))) return source;
+// The parts of one file, if a folder holds nothing else: as archives/NAME.tar.parts of a mount.
+// Files that are hidden do not count: other systems leave some on a stick.
+std::vector<fs::path> parts_in(const fs::path& directory) {
+  auto files = files_in(directory);
+  std::erase_if(files, [](const fs::path& file) { return file.filename().string()[0] == '.'; });
+  auto rows = group_parts(files, continues_archive);
+  const bool are_parts =
+      rows.size() == 1 && next_part(rows[0][0].filename().string()) && begins_archive(rows[0][0]);
+  return are_parts ? std::move(rows[0]) : std::vector<fs::path>{};
+}
+
+std::unique_ptr<ImportSource> open_loose_files(const fs::path& path, Progress& progress) {
   if (auto source = open_loose_source(files_in(path), shown_path(path), progress)) return source;
   throw TransferError{
       Kind::broken,
       fmt::format("{} holds no model: neither a folder blobs with files sha256-… and a folder "
-                  "manifests, nor files of which one is a manifest",
+                  "manifests, nor files of which one is a manifest, nor the parts of an archive",
                   shown_path(path))};
 }
 
@@ -84,7 +93,7 @@ class Opening {
     }
     const fs::path& path = parts.front();
     if (is_directory(files.front().get())) {
-      sources_.push_back(open_directory(path, links_, progress_));
+      open_folder(path);
       return;
     }
     std::string shown = path == "-" ? "standard input" : shown_path(path);
@@ -114,6 +123,16 @@ class Opening {
   }
 
  private:
+  void open_folder(const fs::path& folder) {
+    if (auto source = open_folder_source(StoreDir{folder, links_}, shown_path(folder))) {
+      sources_.push_back(std::move(source));
+    } else if (const auto parts = parts_in(folder); !parts.empty()) {
+      open(parts);
+    } else {
+      sources_.push_back(open_loose_files(folder, progress_));
+    }
+  }
+
   OutsideLinks links_;
   Progress& progress_;
   std::vector<std::unique_ptr<ImportSource>> sources_;

@@ -38,6 +38,10 @@ bool has_end_of_tar(const std::filesystem::path& path) {
 
 }  // namespace
 
+bool begins_archive(const std::filesystem::path& path) {
+  return is_archive(bytes_of_part(path));
+}
+
 bool continues_archive(const std::filesystem::path& first, const std::filesystem::path& before,
                        const std::filesystem::path& next) {
   std::error_code ec;

@@ -179,10 +179,11 @@ TEST_F(Contents, AreShownIfTheyAreAmongTheViews) {
   store.v1("one:a", store.text_model(1));
   {
     const Mount mount{store.root(), {.arguments = {"-o", "views=models,contents"}}};
-    EXPECT_THAT(listing(mount.path()), ElementsAre(".", "..", "README.txt", "contents", "models"));
+    EXPECT_THAT(listing(mount.path()),
+                ElementsAre(".", "..", "README.txt", "contents", "index.html", "models"));
   }
   const Mount mount{store.root(), {.arguments = {"-o", "views=layouts/ollama,hold=1"}}};
-  EXPECT_THAT(listing(mount.path()), ElementsAre(".", "..", "README.txt", "layouts"));
+  EXPECT_THAT(listing(mount.path()), ElementsAre(".", "..", "README.txt", "index.html", "layouts"));
 }
 
 }  // namespace

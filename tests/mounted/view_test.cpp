@@ -28,8 +28,8 @@ class View : public ::testing::Test, public TwoRelatives {};
 TEST_F(View, ModelsHaveTheNamesOfOllamaListWithoutColons) {
   write_sample_models(store);
   const Mount mount{store.root()};
-  EXPECT_THAT(listing(mount.path()),
-              ElementsAre(".", "..", "README.txt", "archives", "contents", "layouts", "models"));
+  EXPECT_THAT(listing(mount.path()), ElementsAre(".", "..", "README.txt", "archives", "contents",
+                                                 "index.html", "layouts", "models"));
   const auto models = models_in(mount.path());
   EXPECT_THAT(models, UnorderedElementsAre("gemma3+4b", "gpt-oss+120b-cloud",
                                            "hf.co/bartowski/Llama-3.2-3B-Instruct-GGUF+Q4_K_M",

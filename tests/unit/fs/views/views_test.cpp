@@ -104,8 +104,8 @@ std::string blob_of(const LayerSpec& layer) {
 // ---- names ----
 
 TEST_F(Views, ShowAnEmptyStoreAsEmptyFolders) {
-  EXPECT_THAT(paths(*tree()), ElementsAre("", "README.txt", "archives", "contents", "layouts",
-                                          "layouts/ollama", "models"));
+  EXPECT_THAT(paths(*tree()), ElementsAre("", "README.txt", "archives", "contents", "index.html",
+                                          "layouts", "layouts/ollama", "models"));
 }
 
 // The numbers were computed by another program from the identities of docs/view.md §2. They must be
@@ -115,6 +115,7 @@ TEST_F(Views, ShowAModelAsTheSmallestCompleteModelsFolder) {
   store_.layer(kLicenseType, "a blob that no model needs");
   auto found = numbers(*tree());
   found.erase("README.txt");  // names this test's folder
+  found.erase("index.html");  // likewise
   const std::string model = "models/golden+latest";
   const std::string blob = model + "/blobs/sha256-";
   const std::string manifests = model + "/manifests";
@@ -311,8 +312,11 @@ TEST_F(Views, NumberACopyOfTheStoreInTheSameWay) {
   EXPECT_GT(one.size(), 150u);
   // Its text names the store and the mount point: new content, new number.
   EXPECT_NE(one.at("README.txt"), other.at("README.txt"));
-  one.erase("README.txt");
-  other.erase("README.txt");
+  EXPECT_NE(one.at("index.html"), other.at("index.html"));
+  for (auto* const all : {&one, &other}) {
+    all->erase("README.txt");
+    all->erase("index.html");
+  }
   EXPECT_EQ(one, other);
 }
 
@@ -349,8 +353,8 @@ TEST_F(Views, GiveNewContentNewNumbers) {
   const auto after = numbers(*tree());
   for (const auto& [path, ino] : after) {
     if (!before.contains(path)) continue;
-    const bool changed =
-        path.find("a+b") != std::string::npos && path.find("/sha256-") == std::string::npos;
+    const bool changed = path == "index.html" || (path.find("a+b") != std::string::npos &&
+                                                  path.find("/sha256-") == std::string::npos);
     EXPECT_EQ(before.at(path) != ino, changed) << path;
   }
 }
@@ -377,6 +381,36 @@ TEST_F(Views, ListAModelWhoseManifestIsLost) {
   const auto nodes = by_path(*tree());
   EXPECT_EQ(nodes.at("models/lost+a/manifests/registry.ollama.ai/library/lost/a").size, 0u);
   EXPECT_EQ(nodes.at("models/lost+a/blobs").entries, 0u);
+}
+
+// ---- index.html ----
+
+std::string index_of(const Tree& tree) {
+  return tree.text(*tree.lookup(tree.root(), "index.html"));
+}
+
+TEST_F(Views, TellOfEveryModelOnOnePage) {
+  write_sample_models(store_);
+  const ManifestSpec broken = store_.text_model(77, 100);
+  store_.v1("broken:a", broken);
+  fs::remove(root_ / "blobs" / blob_of(broken.layers[0]));
+  const auto shown = tree();
+  const std::string page = index_of(*shown);
+  for (const Model& model : shown->catalog().models()) {
+    EXPECT_THAT(page, HasSubstr("<td>" + model.shown + "</td>"));
+    EXPECT_THAT(page, HasSubstr("<td>" + model.manifest->digest.id() + "</td>"));
+  }
+  const std::string port = "localhost%253A5000/team/tuned%2Bv1.0";
+  EXPECT_THAT(page, HasSubstr("href=\"archives/" + port + ".tar\""));
+  EXPECT_THAT(page, HasSubstr("href=\"contents/" + port + "/\""));
+  EXPECT_THAT(page, HasSubstr("<code>rsync -rtO --delay-updates /view/models/"));
+  EXPECT_THAT(page, HasSubstr("broken: blob sha256-"));
+  EXPECT_EQ(page.find("broken%2Ba"), page.npos);
+}
+
+TEST_F(Views, TellOfManyModelsInFewBytes) {
+  write_many_models(store_, 2000);
+  EXPECT_LT(index_of(*tree()).size(), 2000u * 800);
 }
 
 // ---- README.txt ----

@@ -106,7 +106,7 @@ TEST(MountOptions, PrintUnknownBytesSafely) {
 }
 
 TEST(MountOptions, AskForTheValueThatIsMissing) {
-  for (const std::string option : {"uid", "gid", "follow"}) {
+  for (const std::string option : {"uid", "gid", "follow", "split"}) {
     EXPECT_THAT(refusal({option}), HasSubstr(option));
     EXPECT_THAT(refusal({option + "="}), HasSubstr(option));
   }
@@ -133,6 +133,25 @@ TEST(MountOptions, TakeEveryNumberThatIsAUser) {
   EXPECT_EQ(parse("uid=0099").uid, 99u);
   EXPECT_EQ(parse("uid=4294967294").uid, 4294967294u);
   EXPECT_EQ(parse("gid=4294967294").gid, 4294967294u);
+}
+
+TEST(MountOptions, SplitArchivesForFat32) {
+  EXPECT_EQ(parse("").split, 4'000'000'000u);
+  EXPECT_EQ(parse("split=1048576").split, 1'048'576u);
+  EXPECT_EQ(parse("split=1000K").split, 1'000'000u);
+  EXPECT_EQ(parse("split=1M").split, 1'000'000u);
+  EXPECT_EQ(parse("split=2M").split, 2'000'000u);
+  EXPECT_EQ(parse("split=3G,uid=1").split, 3'000'000'000u);
+  EXPECT_EQ(parse("split=9223372036854775807").split, 9'223'372'036'854'775'807u);
+}
+
+TEST(MountOptions, RefuseWhatIsNoSizeOfAPart) {
+  for (const char* value :
+       {"0", "999999", "999K", "-1", "+2M", "2m", "2MB", "2 M", "M", "1.5G", "0x200000",
+        "9223372036854775808", "9223372037G", "18446744073709551616", "18446744073709552M"}) {
+    EXPECT_THAT(refusal({"split=" + std::string{value}}),
+                AllOf(HasSubstr("-o split="), HasSubstr(value)));
+  }
 }
 
 // 4294967295 is (uid_t)-1, "no change" to the kernel.

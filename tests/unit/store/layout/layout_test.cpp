@@ -193,6 +193,76 @@ TEST(Layout, VisitsNothingForNoLength) {
   }
 }
 
+// ---- slices ----
+
+// A slice with the blobs that it names.
+Sample slice_of(const Sample& sample, std::uint64_t offset, std::uint64_t size) {
+  Layout part = slice(sample.layout, offset, size);
+  std::vector<std::string> blobs;
+  blobs.reserve(part.blobs().size());
+  for (const Digest& digest : part.blobs()) {
+    for (const std::string& blob : sample.blobs) {
+      if (Digest::of(blob) != digest) continue;
+      blobs.push_back(blob);
+      break;
+    }
+  }
+  return {std::move(part), std::move(blobs), ""};
+}
+
+std::string bytes_of(const Sample& slice) {
+  return read(slice, 0, slice.layout.size());
+}
+
+TEST(LayoutSlice, HasTheBytesOfAnyRange) {
+  std::mt19937_64 random{7};
+  for (int i = 0; i < 200; ++i) {
+    const Sample sample = random_sample(random);
+    const std::uint64_t size = sample.bytes.size();
+    for (int range = 0; range < 50; ++range) {
+      const std::uint64_t offset = random() % (size + 20);
+      const std::uint64_t length = random() % (size + 50);
+      const std::string expected = offset >= size ? "" : sample.bytes.substr(offset, length);
+      const Sample part = slice_of(sample, offset, length);
+      ASSERT_EQ(part.layout.size(), expected.size());
+      ASSERT_EQ(bytes_of(part), expected) << offset << "+" << length;
+    }
+  }
+}
+
+TEST(LayoutSlice, IsOneOfManyThatMakeTheWhole) {
+  std::mt19937_64 random{8};
+  for (int i = 0; i < 200; ++i) {
+    const Sample sample = random_sample(random);
+    const std::uint64_t step = 1 + random() % 300;
+    std::string all;
+    for (std::uint64_t at = 0; at < sample.bytes.size(); at += step) {
+      all += bytes_of(slice_of(sample, at, step));
+    }
+    ASSERT_EQ(all, sample.bytes) << step;
+  }
+}
+
+TEST(LayoutSlice, IsCutWhereASegmentEndsAndInIt) {
+  Layout::Builder builder;
+  builder.generated("head").blob(digest_of(1), 10).blob(digest_of(2), 20).generated("end");
+  const Layout whole = std::move(builder).finish();
+  const Layout second = slice(whole, 14, 20);
+  ASSERT_THAT(second.segments(), SizeIs(1));
+  EXPECT_THAT(second.blobs(), ElementsAre(digest_of(2)));
+  EXPECT_EQ(second.segments()[0].source, 0u);
+  EXPECT_EQ(second.segments()[0].size, 20u);
+  const Layout middle = slice(whole, 2, 7);
+  ASSERT_THAT(middle.segments(), SizeIs(2));
+  EXPECT_EQ(middle.generated(), "ad");
+  EXPECT_EQ(middle.segments()[1].size, 5u);
+  const Layout rest = slice(whole, 9, kMax);
+  ASSERT_THAT(rest.segments(), SizeIs(3));
+  EXPECT_EQ(rest.segments()[0].source, 5u);
+  EXPECT_THAT(rest.blobs(), ElementsAre(digest_of(1), digest_of(2)));
+  EXPECT_EQ(slice(whole, whole.size(), 1).size(), 0u);
+}
+
 TEST(Layout, MayBeEmpty) {
   const Layout layout = Layout::Builder{}.finish();
   EXPECT_EQ(layout.size(), 0u);

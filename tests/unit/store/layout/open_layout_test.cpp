@@ -73,6 +73,24 @@ class OpenLayoutTest : public ::testing::Test {
   Digest last_;  // of the largest blob
 };
 
+// The kernel may read a file from a blob alone only if it is that blob, and not its beginning.
+TEST_F(OpenLayoutTest, IsABlobOnlyIfItIsAllOfIt) {
+  open();
+  std::error_code ec;
+  const auto blob = pool_->open(inspect_blob(store_, last_), ec);
+  ASSERT_FALSE(ec);
+  const auto descriptor = [&](std::uint64_t offset, std::uint64_t size) {
+    Layout::Builder builder;
+    builder.blob(last_, blob->size());
+    const Layout whole = std::move(builder).finish();
+    return OpenLayout{slice(whole, offset, size), {blob}}.sole_descriptor();
+  };
+  EXPECT_EQ(descriptor(0, blob->size()), blob->descriptor());
+  EXPECT_NE(blob->descriptor(), -1);
+  EXPECT_EQ(descriptor(0, blob->size() - 1), -1);
+  EXPECT_EQ(descriptor(1, blob->size()), -1);
+}
+
 // Small blobs are in memory, others open, or opened for every reading where no more may be held.
 TEST_F(OpenLayoutTest, HasTheBytesOfAnyRange) {
   for (const BlobLimits& limits :
