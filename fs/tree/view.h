@@ -8,7 +8,7 @@
 namespace ollamafs {
 
 // The parts of the tree that -o views= chooses from. Each is a directory, and a file in fs/views.
-enum class View : std::uint8_t { models, archives, contents, ollama };
+enum class View : std::uint8_t { models, archives, contents, ollama, huggingface };
 
 struct ViewName {
   View view;
@@ -16,7 +16,8 @@ struct ViewName {
 };
 inline constexpr std::array kViewNames{
     ViewName{View::models, "models"}, ViewName{View::archives, "archives"},
-    ViewName{View::contents, "contents"}, ViewName{View::ollama, "layouts/ollama"}};
+    ViewName{View::contents, "contents"}, ViewName{View::ollama, "layouts/ollama"},
+    ViewName{View::huggingface, "layouts/huggingface"}};
 
 // The view with this path, if there is one.
 [[nodiscard]] constexpr std::optional<View> view_at(std::string_view path) noexcept {

@@ -32,6 +32,10 @@ void add_contents_view(TreeBuilder& tree, TreeBuilder::NodeIndex contents);
 // layouts/ollama/: all whole models as one models folder (docs/view.md §10).
 void add_ollama_layout(TreeBuilder& tree, TreeBuilder::NodeIndex folder);
 
+// layouts/huggingface/: the GGUF models as a hub cache, models--OWNER--NAME/{refs/main,snapshots/}
+// (repositories()).
+void add_huggingface_layout(TreeBuilder& tree, TreeBuilder::NodeIndex folder);
+
 // README.txt: what this is, with the real paths of this mount and commands that work in it.
 void add_readme(TreeBuilder& tree, const MountFacts& facts);
 

@@ -105,7 +105,7 @@ std::string blob_of(const LayerSpec& layer) {
 
 TEST_F(Views, ShowAnEmptyStoreAsEmptyFolders) {
   EXPECT_THAT(paths(*tree()), ElementsAre("", "README.txt", "archives", "contents", "layouts",
-                                          "layouts/ollama", "models"));
+                                          "layouts/huggingface", "layouts/ollama", "models"));
 }
 
 // The numbers were computed by another program from the identities of docs/view.md §2. They must be
@@ -126,6 +126,7 @@ TEST_F(Views, ShowAModelAsTheSmallestCompleteModelsFolder) {
                 {"archives/golden+latest.tar", 0x179f2dfe98df40c9},
                 {"contents", 0x1c7a7db2daa36f07},
                 {"layouts", 0x2ab7b570f8f01538},
+                {"layouts/huggingface", 0x22195ca9410beb2c},
                 {"layouts/ollama", 0x12132dea87572d33},
                 {"models", 0x23f4676cdafd3c76},
                 {model, 0x14d3e28c4561079d},
