@@ -26,6 +26,8 @@ struct LayoutView {
 constexpr LayoutView kLayouts[] = {
     {"ollama", View::ollama, add_ollama_layout},
     {"huggingface", View::huggingface, add_huggingface_layout},
+    {"lmstudio", View::lmstudio, add_lmstudio_layout},
+    {"oci", View::oci, add_oci_layout},
 };
 
 void add_layouts(TreeBuilder& tree) {

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 
@@ -136,6 +137,98 @@ TEST_F(Layouts, OfHuggingFaceKeepNamesApartThatAreAlike) {
                          "models--library--mmproj mmproj-mmproj-x-2.gguf",
                          "models--library--mmproj mmproj-x-2.gguf",
                          "models--registry.ollama.ai--team.tiny-gguf tiny-gguf-q4.gguf"));
+}
+
+// ---- layouts/lmstudio ----
+
+TEST_F(Layouts, OfLmStudioHaveTwoLevels) {
+  write_sample_models(store);
+  const Mount mount{store.root()};
+  const fs::path folder = mount / "layouts/lmstudio";
+  EXPECT_THAT(
+      files_in(folder),
+      UnorderedElementsAre("bartowski/Llama-3.2-3B-Instruct-GGUF/Llama-3.2-3B-Instruct-Q4_K_M.gguf",
+                           "library/gemma3/gemma3-4b.gguf", "library/llama3.2/llama3.2-3b.gguf",
+                           "library/llama3.2/llama3.2-latest.gguf",
+                           "localhost_5000/team.tuned/tuned-v1.0.gguf",
+                           "mannix/pirate/pirate-q4.gguf", "me/describer/describer-latest.gguf",
+                           "me/describer/mmproj-describer-latest.gguf"));
+  // They are the files of the other views, not copies.
+  EXPECT_EQ(stat_of(folder / "library/llama3.2/llama3.2-3b.gguf").st_ino,
+            stat_of(mount / "contents/llama3.2+3b/model.gguf").st_ino);
+}
+
+// ---- layouts/oci ----
+
+nlohmann::json json_in(const fs::path& file) {
+  return nlohmann::json::parse(read_file(file));
+}
+
+// The blob that a descriptor names, which must be what it says.
+fs::path described(const fs::path& layout, const nlohmann::json& descriptor) {
+  const std::string digest = descriptor.at("digest");
+  const fs::path blob = layout / "blobs/sha256" / digest.substr(7);
+  EXPECT_EQ(stat_of(blob).st_size, descriptor.at("size").get<off_t>()) << blob;
+  EXPECT_EQ(Digest::of(read_file(blob)).to_string(), digest) << blob;
+  return blob;
+}
+
+// All that is in a layout must be named by index.json, and be there.
+void expect_sound_layout(const fs::path& layout) {
+  EXPECT_EQ(read_file(layout / "oci-layout"), R"({"imageLayoutVersion":"1.0.0"})");
+  const auto index = json_in(layout / "index.json");
+  EXPECT_EQ(index.at("manifests").size(), 2U);
+  std::set<std::string> named;
+  for (const auto& descriptor : index.at("manifests")) {
+    const fs::path path = described(layout, descriptor);
+    named.insert(path.filename());
+    const auto manifest = json_in(path);
+    EXPECT_EQ(manifest.at("mediaType"), descriptor.at("mediaType"));
+    named.insert(described(layout, manifest.at("config")).filename());
+    for (const auto& layer : manifest.at("layers")) {
+      named.insert(described(layout, layer).filename());
+    }
+  }
+  EXPECT_EQ(names_in(layout / "blobs/sha256"), named) << layout;
+}
+
+TEST_F(Layouts, OfOciHoldWhatTheirIndexNames) {
+  write_sample_models(store);
+  const Mount mount{store.root()};
+  for (const std::string& model : models_in(mount.path())) {
+    SCOPED_TRACE(model);
+    expect_sound_layout(mount / "layouts/oci" / model);
+  }
+}
+
+TEST_F(Layouts, OfOciHaveTheModelTwice) {
+  const ManifestSpec model = store.text_model(1);
+  const Digest digest = store.v1("one:a", model);
+  const Mount mount{store.root()};
+  const fs::path layout = mount / "layouts/oci/one+a";
+  const auto index = json_in(layout / "index.json");
+  const auto& own = index.at("manifests").at(0);
+  const auto& pack = index.at("manifests").at(1);
+  constexpr const char* kRefName = "org.opencontainers.image.ref.name";
+  EXPECT_EQ(own.at("digest"), digest.to_string());
+  EXPECT_EQ(own.at("mediaType"), kManifestType);
+  EXPECT_EQ(own.at("annotations").at(kRefName), "a");
+  EXPECT_EQ(read_file(described(layout, own)), model.json());
+  EXPECT_EQ(pack.at("annotations").at(kRefName), "a-modelpack");
+  const auto manifest = json_in(described(layout, pack));
+  EXPECT_EQ(manifest.at("artifactType"), "application/vnd.cncf.model.manifest.v1+json");
+  std::set<std::string> names;
+  for (const auto& layer : manifest.at("layers")) {
+    const std::string name = layer.at("annotations").at("org.cncf.model.filepath");
+    EXPECT_EQ(layer.at("annotations").at("org.opencontainers.image.title"), name);
+    EXPECT_EQ(stat_of(described(layout, layer)).st_ino,
+              stat_of(mount / "contents/one+a" / name).st_ino);
+    names.insert(name);
+  }
+  EXPECT_THAT(names,
+              UnorderedElementsAre("model.gguf", "template.txt", "params.json", "config.json"));
+  EXPECT_EQ(manifest.at("layers").at(0).at("mediaType"),
+            "application/vnd.cncf.model.weight.v1.raw");
 }
 
 // ---- all ----
