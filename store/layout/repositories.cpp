@@ -111,6 +111,7 @@ std::vector<RepositoryFile> files_of(const Catalog& catalog, const Model& model,
                                      const std::string& stem) {
   std::vector<RepositoryFile> files;
   const auto& layers = model.manifest->layers;
+  files.reserve(layers.size());
   const auto shards = std::ranges::count(layers, LayerKind::model, &StoredLayer::kind);
   int shard = 0, projectors = 0;
   for (const StoredLayer& layer : layers) {
