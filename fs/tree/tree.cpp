@@ -41,8 +41,9 @@ const Node* Tree::model_directory(std::string_view view_name) const noexcept {
 }
 
 bool Tree::is_blobs_directory(const Node& node) const noexcept {
-  return node.is_directory() && node.model != Node::kNone &&
-         is_model_directory(nodes_[node.parent]) && lookup(nodes_[node.parent], kBlobs) == &node;
+  if (!node.is_directory() || node.model == Node::kNone) return false;
+  const Node* const own = model_directory(model(node)->view_name);
+  return own && lookup(*own, kBlobs) == &node;
 }
 
 std::string_view Tree::stand_in_name(const Node& directory) const noexcept {

@@ -122,7 +122,8 @@ class Tree {
   // The own directory of the model that models/ shows under this name; null if there is none.
   [[nodiscard]] const Node* model_directory(std::string_view view_name) const noexcept;
 
-  // The directory of a model's blobs, in its own directory.
+  // The directory of a model's blobs, in its own directory in models/: other views may have one of
+  // this name, too.
   static constexpr std::string_view kBlobs = "blobs";
   [[nodiscard]] bool is_blobs_directory(const Node& node) const noexcept;
 

@@ -8,15 +8,19 @@
 namespace ollamafs {
 
 // The parts of the tree that -o views= chooses from. Each is a directory, and a file in fs/views.
-enum class View : std::uint8_t { models, archives, contents, ollama };
+enum class View : std::uint8_t { models, archives, contents, ollama, huggingface, lmstudio, oci };
 
 struct ViewName {
   View view;
   std::string_view path;  // below the root of the mount
 };
-inline constexpr std::array kViewNames{
-    ViewName{View::models, "models"}, ViewName{View::archives, "archives"},
-    ViewName{View::contents, "contents"}, ViewName{View::ollama, "layouts/ollama"}};
+inline constexpr std::array kViewNames{ViewName{View::models, "models"},
+                                       ViewName{View::archives, "archives"},
+                                       ViewName{View::contents, "contents"},
+                                       ViewName{View::ollama, "layouts/ollama"},
+                                       ViewName{View::huggingface, "layouts/huggingface"},
+                                       ViewName{View::lmstudio, "layouts/lmstudio"},
+                                       ViewName{View::oci, "layouts/oci"}};
 
 // The view with this path, if there is one.
 [[nodiscard]] constexpr std::optional<View> view_at(std::string_view path) noexcept {

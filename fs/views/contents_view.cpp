@@ -5,7 +5,6 @@
 #include "fs/views/views.h"
 #include "store/describe/model_parts.h"
 #include "store/describe/modelfile.h"
-#include "store/layout/file_names.h"
 
 namespace ollamafs {
 namespace {
@@ -13,10 +12,6 @@ namespace {
 constexpr const char* kModelfile = "Modelfile";
 constexpr const char* kManifestName = "manifest.json";
 constexpr const char* kSums = "SHA256SUMS";
-
-FileNames names_in_contents(const StoredManifest& manifest) {
-  return file_names(manifest, {kModelfile, kManifestName, kSums});
-}
 
 // The files of a model that are blobs: each name once, with what it leads to.
 std::map<std::string, Digest> blob_files(const StoredManifest& manifest) {
@@ -103,6 +98,10 @@ class ContentsDirectory {
 };
 
 }  // namespace
+
+FileNames names_in_contents(const StoredManifest& manifest) {
+  return file_names(manifest, {kModelfile, kManifestName, kSums});
+}
 
 void add_contents_view(TreeBuilder& tree, TreeBuilder::NodeIndex contents) {
   for (std::uint32_t i = 0; i < tree.catalog().models().size(); ++i) {

@@ -18,10 +18,23 @@ void add_sleeping(TreeBuilder& tree, TreeBuilder::NodeIndex parent, std::string_
   }
 }
 
+struct LayoutView {
+  const char* name;
+  View view;
+  AddView add;
+};
+constexpr LayoutView kLayouts[] = {
+    {"ollama", View::ollama, add_ollama_layout},
+    {"huggingface", View::huggingface, add_huggingface_layout},
+    {"lmstudio", View::lmstudio, add_lmstudio_layout},
+    {"oci", View::oci, add_oci_layout},
+};
+
 void add_layouts(TreeBuilder& tree) {
-  if (!tree.options().shown.has(View::ollama)) return;
-  const auto layouts = tree.group(TreeBuilder::kRoot, "layouts");
-  add_sleeping(tree, layouts, "ollama", View::ollama, add_ollama_layout);
+  for (const auto& [name, view, add] : kLayouts) {
+    if (!tree.options().shown.has(view)) continue;
+    add_sleeping(tree, tree.group(TreeBuilder::kRoot, "layouts"), name, view, add);
+  }
 }
 
 }  // namespace

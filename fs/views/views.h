@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "fs/tree/tree_builder.h"
+#include "store/layout/file_names.h"
 
 namespace ollamafs {
 
@@ -36,8 +37,22 @@ struct MountFacts {
 // contents/: every model as its files, by names that tell what they are (docs/view.md §9).
 void add_contents_view(TreeBuilder& tree, TreeBuilder::NodeIndex contents);
 
+// The names that it gives the files of a model.
+[[nodiscard]] FileNames names_in_contents(const StoredManifest& manifest);
+
 // layouts/ollama/: all whole models as one models folder (docs/view.md §10).
 void add_ollama_layout(TreeBuilder& tree, TreeBuilder::NodeIndex folder);
+
+// layouts/huggingface/: the GGUF models as a hub cache, models--OWNER--NAME/{refs/main,snapshots/}
+// (repositories()).
+void add_huggingface_layout(TreeBuilder& tree, TreeBuilder::NodeIndex folder);
+
+// layouts/lmstudio/: the same as OWNER/NAME/FILE.gguf, which are exactly two levels.
+void add_lmstudio_layout(TreeBuilder& tree, TreeBuilder::NodeIndex folder);
+
+// layouts/oci/: every whole model as an OCI image layout, under the name that it has in models/
+// (store/layout/oci_manifest.h).
+void add_oci_layout(TreeBuilder& tree, TreeBuilder::NodeIndex folder);
 
 // index.html: all models on one page, for a browser. Always there, as README.txt is.
 void add_index(TreeBuilder& tree, const MountFacts& facts);

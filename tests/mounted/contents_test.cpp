@@ -147,7 +147,8 @@ TEST_F(Contents, ThatNobodyLooksAtReadNoBlob) {
   Mount mount{store.root(), {.arguments = {"--debug"}}};
   must({"ls", "-la", mount.path()});
   EXPECT_EQ(stat_of(mount / "contents").st_nlink, 1U);
-  EXPECT_EQ(listing(mount / "layouts"), (std::vector<std::string>{".", "..", "ollama"}));
+  EXPECT_EQ(listing(mount / "layouts"),
+            (std::vector<std::string>{".", "..", "huggingface", "lmstudio", "oci", "ollama"}));
 }
 
 // ---- layouts/ollama ----

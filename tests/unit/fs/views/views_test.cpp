@@ -105,7 +105,8 @@ std::string blob_of(const LayerSpec& layer) {
 
 TEST_F(Views, ShowAnEmptyStoreAsEmptyFolders) {
   EXPECT_THAT(paths(*tree()), ElementsAre("", "README.txt", "archives", "contents", "index.html",
-                                          "layouts", "layouts/ollama", "models"));
+                                          "layouts", "layouts/huggingface", "layouts/lmstudio",
+                                          "layouts/oci", "layouts/ollama", "models"));
 }
 
 // The numbers were computed by another program from the identities of docs/view.md §2. They must be
@@ -127,6 +128,9 @@ TEST_F(Views, ShowAModelAsTheSmallestCompleteModelsFolder) {
                 {"archives/golden+latest.tar", 0x179f2dfe98df40c9},
                 {"contents", 0x1c7a7db2daa36f07},
                 {"layouts", 0x2ab7b570f8f01538},
+                {"layouts/huggingface", 0x22195ca9410beb2c},
+                {"layouts/lmstudio", 0x2f203549aa0406bf},
+                {"layouts/oci", 0x066fa8756a0f9356},
                 {"layouts/ollama", 0x12132dea87572d33},
                 {"models", 0x23f4676cdafd3c76},
                 {model, 0x14d3e28c4561079d},
@@ -189,6 +193,21 @@ TEST_F(Views, HaveNothingButDirectoriesAndPlainFiles) {
     EXPECT_EQ(node.permissions, node.is_directory() ? 0755u : 0644u) << path;
     EXPECT_EQ(node.is_directory(), node.kind == NodeKind::directory) << path;
   }
+}
+
+// Who lists the blobs of another view has not listed those that are copied with the manifest.
+TEST_F(Views, HaveOneDirectoryOfAModelsBlobs) {
+  store_.v1("a:b", store_.text_model(1, 100));
+  TreeOptions options;
+  options.awake = ViewSet::all();
+  const auto shown = build_tree(Catalog::read(StoreDir{root_, OutsideLinks::refuse}), options,
+                                {"/view", root_, false});
+  std::vector<std::string> found;
+  for (const auto& [path, node] : walk(*shown)) {
+    if (shown->is_blobs_directory(*shown->find(node.ino))) found.push_back(path);
+  }
+  EXPECT_THAT(found, ElementsAre("models/a+b/blobs"));
+  EXPECT_TRUE(by_path(*shown).contains("layouts/oci/a+b/blobs"));
 }
 
 // ---- sizes, links, owners ----
