@@ -32,7 +32,8 @@ changed through it. A ':' before a tag is written '+' here.
 models/NAME/         the model as a complete models folder of its own
 archives/NAME.tar    the same as one file
 contents/NAME/       its files by names that tell what they are: model.gguf, Modelfile
-layouts/ollama/      all models as one models folder
+layouts/             all models as other programs want to find them
+index.html           all models on one page, for a browser
 
 Copy a model to another machine, straight into its Ollama:
 

@@ -81,7 +81,7 @@ TEST_P(AnEmptyStore, IsAMountWithoutModels) {
   fs::create_directories(dir / "store" / GetParam());
   Mount mount{dir / "store"};
   EXPECT_THAT(names_in(mount.path()),
-              ElementsAre("README.txt", "archives", "contents", "layouts", "models"));
+              ElementsAre("README.txt", "archives", "contents", "index.html", "layouts", "models"));
   EXPECT_THAT(names_in(mount / "models"), IsEmpty());
   EXPECT_THAT(names_in(mount / "archives"), IsEmpty());
   EXPECT_THAT(mount.log(), Not(HasSubstr("warning")));

@@ -130,8 +130,8 @@ TEST_F(GoneStore, IsSaidByOneFileInEveryViewUntilItIsBack) {
         EXPECT_EQ(opening_fails_with(mount / view / name), EIO) << name;
     }
     EXPECT_THAT(read_file(mount / "README.txt"), HasSubstr("ollamafs umount"));
-    EXPECT_THAT(names_in(mount.path()),
-                ElementsAre("README.txt", "archives", "contents", "layouts", "models"));
+    EXPECT_THAT(names_in(mount.path()), ElementsAre("README.txt", "archives", "contents",
+                                                    "index.html", "layouts", "models"));
     mount_disk();
     ASSERT_TRUE(fails(mount / "models", 0));
     EXPECT_THAT(names_in(mount / "models"), ElementsAre("bad", "good+v1", "me"));

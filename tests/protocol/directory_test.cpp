@@ -167,8 +167,8 @@ TEST_F(ReaddirplusTest, GivesNoNodesForDotAndDotDot) {
 
 TEST_F(ReaddirplusTest, TellsFilesFromDirectories) {
   const auto listed = kernel.list(FUSE_ROOT_ID);
-  EXPECT_THAT(names_of(listed),
-              ElementsAre(".", "..", "README.txt", "archives", "contents", "layouts", "models"));
+  EXPECT_THAT(names_of(listed), ElementsAre(".", "..", "README.txt", "archives", "contents",
+                                            "index.html", "layouts", "models"));
   EXPECT_EQ(listed[2].type, static_cast<std::uint32_t>(DT_REG));
   EXPECT_EQ(listed[3].type, static_cast<std::uint32_t>(DT_DIR));
 }
@@ -186,7 +186,7 @@ TEST(OldKernel, IsGivenDirectoriesWhoseListingsItMayKeep) {
   const auto opened = kernel.opendir(FUSE_ROOT_ID);
   ASSERT_EQ(opened.error, 0);
   EXPECT_EQ(opened.value.open_flags, std::uint32_t{FOPEN_CACHE_DIR | FOPEN_KEEP_CACHE});
-  EXPECT_EQ(kernel.list(FUSE_ROOT_ID).size(), 7U);
+  EXPECT_EQ(kernel.list(FUSE_ROOT_ID).size(), 8U);
   EXPECT_EQ(kernel.releasedir(FUSE_ROOT_ID), 0);
 }
 
