@@ -59,7 +59,7 @@ TEST_F(NodeTest, ABlobShowsItsSizeItsBlocksAndHowOftenItIsVisible) {
   EXPECT_EQ(attr.mode, static_cast<std::uint32_t>(S_IFREG | 0644));
   EXPECT_EQ(attr.size, 100'005U);  // "GGUF" and the rest
   EXPECT_EQ(attr.blocks, 196U);    // of 512 bytes, the last one not full
-  EXPECT_EQ(attr.nlink, 5U);       // in models/ and contents/ of both models, and layouts/ollama
+  EXPECT_EQ(attr.nlink, 11U);      // two models in five views, and in layouts/ollama
 }
 
 TEST_F(NodeTest, ABlobIsOneNodeInEveryModel) {

@@ -199,6 +199,7 @@ class SmallDisk final : public WriteCalls {
   [[nodiscard]] int fstatvfs(int /*fd*/, struct statvfs& room) const noexcept override {
     room = {};
     room.f_frsize = 1000;
+    room.f_blocks = 2'000'000;
     room.f_bavail = 2000;
     room.f_bfree = 1'000'000;
     return 0;
