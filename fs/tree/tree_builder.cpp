@@ -108,11 +108,15 @@ TreeBuilder::NodeIndex TreeBuilder::group(NodeIndex parent, std::string_view nam
   return it->second;
 }
 
+TreeBuilder::NodeIndex TreeBuilder::view_group(NodeIndex parent, std::string_view name) {
+  const NodeIndex index = group(parent, name);
+  view_groups_.insert(index);
+  return index;
+}
+
 void TreeBuilder::sleeping_group(NodeIndex parent, std::string_view name, View view) {
-  Node& node = tree_->nodes_[group(parent, name)];
-  node.asleep = view;
+  tree_->nodes_[view_group(parent, name)].asleep = view;
   tree_->asleep_.add(view);
-  node.mtime = newest_time(catalog());
 }
 
 TreeBuilder::NodeIndex TreeBuilder::groups_of(NodeIndex parent, std::string_view& path) {
@@ -260,7 +264,6 @@ void TreeBuilder::date_groups() {
   for (auto index = static_cast<NodeIndex>(tree_->nodes_.size()); index-- > 0;) {
     if (!group_paths_.contains(index)) continue;
     Node& group = tree_->nodes_[index];
-    if (group.asleep) continue;
     group.mtime = group.entries == 0 ? content_time(Digest{}) : kOldest;
     std::uint64_t all = 0;
     for (const Dentry& entry : tree_->entries(group)) {
@@ -269,6 +272,7 @@ void TreeBuilder::date_groups() {
       all = (all ^ inode_hash(entry.name) ^ node.ino) * 0x100000001b3;
     }
     group.change = static_cast<std::uint32_t>((all >> 16) % 1'000'000'000);
+    if (view_groups_.contains(index)) group.mtime = newest_time(catalog());
   }
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "fs/tree/tree.h"
@@ -53,8 +54,10 @@ class TreeBuilder {
   // new as the newest of its entries.
   NodeIndex group(NodeIndex parent, std::string_view name);
 
-  // A group that stands for a view which nobody has looked into: empty, and as new as the newest
-  // model.
+  // The group of a view that may sleep: as new as the newest model, asleep or awake.
+  NodeIndex view_group(NodeIndex parent, std::string_view name);
+
+  // The same of a view that nobody has looked into: empty.
   void sleeping_group(NodeIndex parent, std::string_view name, View view);
 
   // Makes the groups of all but the last component of `path` and returns the parent of that one.
@@ -127,7 +130,8 @@ class TreeBuilder {
   InodeNumbers numbers_;
   std::shared_ptr<Tree> tree_;
   std::vector<Link> links_;
-  std::unordered_map<std::string, NodeIndex> groups_;       // by path
+  std::unordered_map<std::string, NodeIndex> groups_;  // by path
+  std::unordered_set<NodeIndex> view_groups_;
   std::unordered_map<NodeIndex, std::string> group_paths_;  // the other way round
   std::vector<BlobNode> blob_nodes_;                        // by blob index
 };

@@ -1,5 +1,7 @@
 #pragma once
 
+// Room fs/views: Which directories and files a catalog is shown as.
+
 #include <cstdint>
 #include <span>
 #include <string>

@@ -12,7 +12,7 @@ void add_sleeping(TreeBuilder& tree, TreeBuilder::NodeIndex parent, std::string_
                   View view, AddView add) {
   if (!tree.options().shown.has(view)) return;
   if (tree.options().awake.has(view)) {
-    add(tree, tree.group(parent, name));
+    add(tree, tree.view_group(parent, name));
   } else {
     tree.sleeping_group(parent, name, view);
   }

@@ -1,7 +1,5 @@
 #pragma once
 
-// Room fs/views: Which directories and files a catalog is shown as.
-
 #include <filesystem>
 #include <memory>
 #include <string>

@@ -18,9 +18,9 @@ class Mount final : public Command {
     add_store(app, arguments_.store);
     app.add_flag("-f,--foreground", arguments_.foreground, "Stay in the foreground");
     app.add_flag("-d,--debug", arguments_.debug, "Likewise, and log every request");
-    app.add_option(
-           "-o", arguments_.options,
-           "allow_other, uid=, gid=, follow=DIR, hold=S,\nnonempty, poll=S, split=SIZE, verify")
+    app.add_option("-o", arguments_.options,
+                   "allow_other, uid=, gid=, follow=DIR, hold=S,\nnonempty, poll=S, split=SIZE, "
+                   "verify,\nviews=VIEW,...")
         ->type_name("OPTION,...")
         ->expected(1)
         ->allow_extra_args(false)

@@ -242,7 +242,9 @@ TEST_F(Attributes, AFolderOfModelsIsAsNewAsTheNewestInIt) {
   std::set<time_t> times;
   for (const auto& [path, expected] : newest) {
     if (path.find('+') != std::string::npos) continue;  // in a model
-    EXPECT_EQ(nodes.at(path).st_mtime, expected) << path;
+    // A view that may sleep has the date that it would have if it held models.
+    const bool is_view = path == "contents" || fs::path{path}.parent_path() == "layouts";
+    EXPECT_EQ(nodes.at(path).st_mtime, is_view ? nodes.at("models").st_mtime : expected) << path;
     times.insert(expected);
   }
   EXPECT_GT(times.size(), 3u);

@@ -158,6 +158,7 @@ TEST_F(FileHandles, OfAModelThatIsGoneAreStale) {
     const bool gone = path.find("second+latest") != std::string::npos &&
                       (path.find("sha256-") == std::string::npos || path.ends_with(only_second));
     if (path.starts_with("contents/") || path.starts_with("layouts/")) continue;
+    if (path == "index.html") continue;  // tells of another store now
     const bool has_config = path.ends_with(digest_of(*second.config).blob_name());
     if (has_config) continue;
     EXPECT_EQ(opening_gives(handle), gone ? "ESTALE" : "0") << path;

@@ -124,7 +124,7 @@ TEST(ReadOnlyMount, RemountedForWritingStaysAsItIs) {
   const Mount mount{models.store.root()};
   const auto shown = [&] {
     std::ostringstream all;
-    for (const auto& [path, st] : walk(mount.path())) {
+    for (const auto& [path, st] : walk_awake(mount.path())) {
       all << path << ' ' << st.st_ino << ' ' << st.st_mode << ' ' << st.st_uid << ' ' << st.st_size
           << ' ' << st.st_mtime << ' ' << st.st_nlink << '\n';
     }
