@@ -68,12 +68,12 @@ cat fifo >through-fifo.tar &
 "$program" export $model -o fifo -q
 wait $!
 cmp through-fifo.tar piped.tar
-[ -p fifo ] && [ ! -e fifo.part ] || fail "the FIFO was replaced"
+if [ ! -p fifo ] || [ -e fifo.part ]; then fail "the FIFO was replaced"; fi
 mkdir devices
 mount -t tmpfs none devices
 mknod devices/null c 1 3
 "$program" export $model -o devices/null -q --force
-[ -c devices/null ] && [ "$(ls devices)" = null ] || fail "a device was replaced"
+if [ ! -c devices/null ] || [ "$(ls devices)" != null ]; then fail "a device was replaced"; fi
 rm fifo
 [ "$(zstd -dc model.tar.zst | hash_of)" = "$(hash_of <piped.tar)" ] || fail "zstd -d reads another tar"
 [ "$(gzip -dc model.tgz | hash_of)" = "$(hash_of <piped.tar)" ] || fail "gzip -d reads another tar"
