@@ -62,7 +62,9 @@ TEST_F(Parts, AreTheArchiveInPieces) {
     EXPECT_EQ(parts.size(), (archive.size() + size - 1) / size) << split;
     for (const fs::path& part : parts) {
       EXPECT_EQ(read_file(part).size(), fs::file_size(part)) << part;
-      if (part != parts.back()) EXPECT_EQ(fs::file_size(part), size) << part;
+      if (part != parts.back()) {
+        EXPECT_EQ(fs::file_size(part), size) << part;
+      }
       EXPECT_EQ(stat_of(part).st_mtime, stat_of(mount / kArchive).st_mtime);
     }
   }
