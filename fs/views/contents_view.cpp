@@ -33,10 +33,6 @@ std::string sums_text(const Tree& tree, const Node& node) {
   return text;
 }
 
-std::string manifest_text(const Tree& tree, const Node& node) {
-  return tree.model(node)->manifest->bytes;
-}
-
 // With the files beside it, so that `ollama create` works in the directory.
 std::string modelfile_text(const Tree& tree, const Node& node) {
   const Model& model = *tree.model(node);

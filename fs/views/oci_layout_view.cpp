@@ -20,10 +20,6 @@ std::string index_text(const Tree& tree, const Node& node) {
   return oci_index(model, pack_of(model));
 }
 
-std::string own_manifest(const Tree& tree, const Node& node) {
-  return tree.model(node)->manifest->bytes;
-}
-
 std::string pack_manifest(const Tree& tree, const Node& node) {
   return pack_of(*tree.model(node)).manifest;
 }
@@ -67,7 +63,7 @@ class OciLayout {
       tree_.blob(folder, tree_.catalog().blobs()[blob].digest.hex(), blob);
     }
     const ModelPack pack = pack_of(model_);
-    add_text(folder, model_.manifest->digest.hex(), own_manifest);
+    add_text(folder, model_.manifest->digest.hex(), manifest_text);
     add_text(folder, Digest::of(pack.manifest).hex(), pack_manifest);
     add_text(folder, Digest::of(pack.config).hex(), pack_config_text);
   }

@@ -7,16 +7,12 @@
 namespace ollamafs {
 namespace {
 
-std::string manifest_of(const Tree& tree, const Node& node) {
-  return tree.model(node)->manifest->bytes;
-}
-
 void add_manifest(TreeBuilder& tree, TreeBuilder::NodeIndex manifests, std::uint32_t index) {
   const Model& model = tree.catalog().models()[index];
   const std::string path = model.name.v1_path();
   std::string_view name = path;
   const auto parent = tree.groups_of(manifests, name);
-  tree.model_text(parent, name, index, manifest_of,
+  tree.model_text(parent, name, index, manifest_text,
                   inode_identity({"layouts/ollama", path, model.manifest->digest.hex()}));
 }
 

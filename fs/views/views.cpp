@@ -39,6 +39,10 @@ void add_layouts(TreeBuilder& tree) {
 
 }  // namespace
 
+std::string manifest_text(const Tree& tree, const Node& node) {
+  return tree.model(node)->manifest->bytes;
+}
+
 std::shared_ptr<const Tree> build_tree(const std::shared_ptr<const Catalog>& catalog,
                                        const TreeOptions& options, const MountFacts& facts,
                                        const Tree* previous) {

@@ -38,6 +38,9 @@ void add_contents_view(TreeBuilder& tree, TreeBuilder::NodeIndex contents);
 // The names that it gives the files of a model.
 [[nodiscard]] FileNames names_in_contents(const StoredManifest& manifest);
 
+// A recipe (TextRecipe): the bytes of the manifest of the model that the node belongs to.
+[[nodiscard]] std::string manifest_text(const Tree& tree, const Node& node);
+
 // layouts/ollama/: all whole models as one models folder (docs/view.md §10).
 void add_ollama_layout(TreeBuilder& tree, TreeBuilder::NodeIndex folder);
 

@@ -48,6 +48,12 @@ std::string with_valid_utf8(std::string_view text) {
   return out;
 }
 
+std::string lower_case(std::string_view text) {
+  std::string lower{text};
+  for (char& c : lower) c = lower_case(c);
+  return lower;
+}
+
 std::string printable(std::string_view text) {
   std::string out;
   out.reserve(text.size());

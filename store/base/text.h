@@ -29,6 +29,12 @@ struct CodePoint {
 // `text` with every byte that is not part of well-formed UTF-8 made a '?'. Same length.
 [[nodiscard]] std::string with_valid_utf8(std::string_view text);
 
+// With the letters A to Z in lower case, and nothing else changed, in every locale.
+[[nodiscard]] constexpr char lower_case(char c) noexcept {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+[[nodiscard]] std::string lower_case(std::string_view text);
+
 // `text` safe to print in one line of a terminal or a log: control characters and bytes that are
 // not UTF-8 become \xNN, a backslash is doubled.
 [[nodiscard]] std::string printable(std::string_view text);

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <tuple>
 
+#include "store/base/text.h"
+
 namespace ollamafs {
 namespace {
 
@@ -19,17 +21,9 @@ bool is_plain(char c) noexcept {
          c == '_' || c == '-' || c == '+' || c == '=';
 }
 
-std::string in_lower_case(std::string_view text) {
-  std::string folded{text};
-  for (char& c : folded) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return folded;
-}
-
 // Names that Windows keeps for devices, whatever stands behind their first dot.
 bool is_device(std::string_view name) {
-  const std::string stem = in_lower_case(name.substr(0, name.find('.')));
+  const std::string stem = lower_case(name.substr(0, name.find('.')));
   constexpr std::array<std::string_view, 4> devices = {"con", "prn", "aux", "nul"};
   if (std::ranges::find(devices, stem) != devices.end()) return true;
   return stem.size() == 4 && (stem.starts_with("com") || stem.starts_with("lpt")) &&
@@ -53,12 +47,12 @@ std::string tame(std::string_view name) {
 class UniqueNames {
  public:
   explicit UniqueNames(const std::vector<std::string>& taken) {
-    for (const std::string& name : taken) taken_.insert(in_lower_case(name));
+    for (const std::string& name : taken) taken_.insert(lower_case(name));
   }
 
   std::string take(const std::string& folder, const std::string& stem, const std::string& suffix) {
     std::string path = folder + stem + suffix;
-    for (unsigned number = 2; !taken_.insert(in_lower_case(path)).second; ++number) {
+    for (unsigned number = 2; !taken_.insert(lower_case(path)).second; ++number) {
       path = fmt::format("{}{}-{}{}", folder, stem, number, suffix);
     }
     return path;

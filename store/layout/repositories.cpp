@@ -9,16 +9,10 @@
 #include <string_view>
 #include <utility>
 
+#include "store/base/text.h"
+
 namespace ollamafs {
 namespace {
-
-// Without regard to case.
-std::string without_case(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
-}
 
 constexpr bool is_mark(char c) noexcept {
   return c == '-' || c == '.';
@@ -53,8 +47,8 @@ using Key = std::array<std::string, 4>;
 Key key_of(const ModelName& name) {
   const Origin origin = origin_of(name);
   return {std::to_string(static_cast<int>(origin)),
-          origin == Origin::other ? without_case(name.host()) : "", without_case(name.name_space()),
-          without_case(name.model())};
+          origin == Origin::other ? lower_case(name.host()) : "", lower_case(name.name_space()),
+          lower_case(name.model())};
 }
 
 using OwnerAndName = std::pair<std::string, std::string>;
@@ -91,7 +85,7 @@ class FreeNames {
 
  private:
   bool is_new(const OwnerAndName& names) {
-    return taken_.insert(without_case(names.first + "/" + names.second)).second;
+    return taken_.insert(lower_case(names.first + "/" + names.second)).second;
   }
 
   std::set<std::string> taken_;
@@ -101,7 +95,7 @@ class FreeNames {
 std::string stem_of(const ModelName& name) {
   constexpr std::string_view kGguf = "-gguf";
   std::string stem = name.model();
-  if (is_hugging_face(name) && without_case(stem).ends_with(kGguf)) {
+  if (is_hugging_face(name) && lower_case(stem).ends_with(kGguf)) {
     stem.resize(stem.size() - kGguf.size());
   }
   return stem + "-" + name.tag();
@@ -147,7 +141,7 @@ class Filler {
       files = files_of(catalog_, model, fmt::format("{}-{}", stem, number));
     }
     for (RepositoryFile& file : files) {
-      taken_.insert(without_case(file.name));
+      taken_.insert(lower_case(file.name));
       repository_.files.push_back(std::move(file));
     }
   }
@@ -155,7 +149,7 @@ class Filler {
  private:
   [[nodiscard]] bool are_new(const std::vector<RepositoryFile>& files) const {
     return std::ranges::none_of(files, [this](const RepositoryFile& file) {
-      return taken_.contains(without_case(file.name));
+      return taken_.contains(lower_case(file.name));
     });
   }
 

@@ -43,9 +43,8 @@ class TrackedIterator {
 // it.
 enum class Place { root, config, layers, layer, entries, entry, ignored };
 
-bool same_key(std::string_view key, std::string_view lower_case) noexcept {
-  return std::ranges::equal(key, lower_case, {},
-                            [](char c) { return c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c; });
+bool same_key(std::string_view key, std::string_view wanted) noexcept {
+  return std::ranges::equal(key, wanted, {}, [](char c) { return lower_case(c); });
 }
 
 // Receives the document's events and fills a Manifest and a ManifestList; which of the two it was

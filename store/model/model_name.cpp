@@ -3,18 +3,16 @@
 #include <algorithm>
 #include <utility>
 
+#include "store/base/text.h"
+
 namespace ollamafs {
 namespace {
 
 constexpr std::size_t kMaxHost = 350;
 constexpr std::size_t kMaxPart = 80;
 
-constexpr char lower(char c) noexcept {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
 constexpr bool is_word(char c) noexcept {
-  return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z') || c == '_';
+  return (c >= '0' && c <= '9') || (lower_case(c) >= 'a' && lower_case(c) <= 'z') || c == '_';
 }
 
 // Every part begins with a word character; `more` are the others it may hold after that.
@@ -123,7 +121,7 @@ bool ModelName::is_canonical() const noexcept {
 }
 
 bool equal_fold(std::string_view a, std::string_view b) noexcept {
-  return std::ranges::equal(a, b, {}, lower, lower);
+  return std::ranges::equal(a, b, [](char x, char y) { return lower_case(x) == lower_case(y); });
 }
 
 std::string view_name(std::string_view displayed) {
