@@ -57,6 +57,10 @@ class Fixtures:
         return models.Model(self.afresh("small"), "small", self.settings.small)
 
     @functools.cached_property
+    def small_true(self):
+        return models.Model(self.afresh("small-true"), "small-true", self.settings.small, true=True)
+
+    @functools.cached_property
     def sparse(self):
         return models.Model(self.afresh("sparse"), "sparse", self.settings.sparse, sparse=True)
 

@@ -2,7 +2,7 @@
 
 import time
 
-from .machine import run, seconds
+from .machine import run, seconds, shell
 from .models import fsync_below
 from .reading import cold, warm
 from .row import Row, ratio_of
@@ -10,6 +10,7 @@ from .row import Row, ratio_of
 
 def rows(fixtures):
     yield from rate_rows(fixtures)
+    yield from end_to_end_rows(fixtures)
 
 
 def timed(steps, target):
@@ -76,4 +77,38 @@ def rate_rows(fixtures):
     yield Row(
         "import of a tar whose blobs are there, warm", "GB/s", there, "openssl dgst -sha256 of the blobs", hashed,
         tools=("openssl",), repeats=3,
+    )
+
+
+def end_to_end_rows(fixtures):
+    """From a store into an empty one, until it is on the disk; gzip is so slow that a smaller model must do."""
+    size = fixtures.settings.small // (1 << 20)
+    model = lambda: fixtures.small_true
+    package = fixtures.work / "end-to-end.tar.gz"
+
+    def ours():
+        target = fixtures.empty_target()
+        warm(model().blob)
+        took = timed(lambda: run(*shell(
+            f'"$1" export bench:{model().name} --store "$2" --quiet -o - | "$1" import - --store "$3" --quiet',
+            fixtures.program, model().store, target / "store")), target)
+        run(fixtures.program, "verify", "--quiet", "--store", target / "store")
+        return took
+
+    def usual():
+        """It hashes nothing: what comes out is believed."""
+        target = fixtures.empty_target()
+        warm(model().blob)
+
+        def steps():
+            run("tar", "czf", package, "-C", model().store, ".")
+            run("tar", "xzf", package, "-C", target)
+
+        try:
+            return timed(steps, target)
+        finally:
+            package.unlink(missing_ok=True)
+
+    yield Row(
+        f"export | import, synced ({size} MiB)", "s", ours, "tar czf, then tar xzf", usual, ratio_of(20), repeats=3,
     )

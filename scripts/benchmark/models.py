@@ -17,7 +17,7 @@ class Model:
     """A store that holds one model of so many bytes; its name there is `bench:NAME`."""
 
     def __init__(self, store, name, size, sparse=False, true=False):
-        self.store, self.size = pathlib.Path(store), size
+        self.store, self.name, self.size = pathlib.Path(store), name, size
         self.shown = f"bench+{name}"
         config = json.dumps({"model_format": "gguf", "model_family": "llama"}).encode()
         layer = self._blob(WEIGHTS, f"weights of {name}".encode(), size)
