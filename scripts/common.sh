@@ -98,6 +98,9 @@ build() {
         set -- --fresh "$@"
       ;;
   esac
+  # The tree was moved since, or is the same seen at another place: CMake refuses what it made there.
+  cache=$top/build/$preset/CMakeCache.txt
+  ! [ -f "$cache" ] || grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$top" "$cache" || set -- --fresh "$@"
   # Found again in another clone of the tree too.
   if command -v ccache >/dev/null; then
     export CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR="$top" CCACHE_NOHASHDIR=1 \
