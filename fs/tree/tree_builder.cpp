@@ -31,10 +31,15 @@ std::int64_t newest_time(const Catalog& catalog) {
   return newest;
 }
 
-Layout text_layout(const Tree& tree, const Node& node) {
+Layout layout_of_text(std::string_view text) {
   Layout::Builder builder;
-  builder.generated(tree.text(node));
+  builder.generated(text);
   return std::move(builder).finish();
+}
+
+// Asked for of a file that can be had alone: FileSystem::open_file().
+Layout late_layout(const Tree& tree, const Node& node) {
+  return *tree.late_content(node);
 }
 
 }  // namespace
@@ -139,14 +144,21 @@ TreeBuilder::NodeIndex TreeBuilder::model_directory(NodeIndex parent, std::strin
   return index;
 }
 
+TreeBuilder::NodeIndex TreeBuilder::late_model_file(NodeIndex parent, std::string_view name,
+                                                    std::uint32_t model, LateContent make,
+                                                    const std::string& identity) {
+  const auto late = static_cast<std::uint32_t>(tree_->late_.size());
+  tree_->late_.emplace_back().make = std::move(make);
+  return model_file(parent, name, model, {NodeKind::late, 0, late_layout, late}, identity);
+}
+
 TreeBuilder::NodeIndex TreeBuilder::model_text(NodeIndex parent, std::string_view name,
                                                std::uint32_t model, TextRecipe recipe,
                                                const std::string& identity) {
-  const NodeIndex index =
-      model_file(parent, name, model, {NodeKind::text, 0, text_layout}, identity);
-  tree_->nodes_[index].source = static_cast<std::uint32_t>(tree_->texts_.size());
-  tree_->texts_.emplace_back().make = recipe;
-  return index;
+  return late_model_file(
+      parent, name, model,
+      [recipe](const Tree& tree, const Node& node) { return layout_of_text(recipe(tree, node)); },
+      identity);
 }
 
 TreeBuilder::NodeIndex TreeBuilder::model_file(NodeIndex parent, std::string_view name,
@@ -180,29 +192,30 @@ void TreeBuilder::blob(NodeIndex parent, std::string_view name, std::uint32_t bl
   link_kept(parent, kept, index);
 }
 
+void TreeBuilder::add_late(NodeIndex parent, std::string_view name, const std::string& identity,
+                           std::int64_t mtime, LateContent make) {
+  const NodeIndex index =
+      add(NodeKind::late, numbers_.assign(identity), options_.store_uid, options_.store_gid);
+  Node& node = tree_->nodes_[index];
+  node.source = static_cast<std::uint32_t>(tree_->late_.size());
+  node.recipe = late_layout;
+  node.mtime = mtime;
+  tree_->late_.emplace_back().make = std::move(make);
+  link(parent, name, index);
+}
+
 void TreeBuilder::text(NodeIndex parent, std::string_view name, std::string text) {
   const Digest digest = Digest::of(text);
-  const std::string identity = inode_identity({"text", name, digest.hex()});
-  const NodeIndex index =
-      add(NodeKind::text, numbers_.assign(identity), options_.store_uid, options_.store_gid);
-  Node& node = tree_->nodes_[index];
-  node.source = static_cast<std::uint32_t>(tree_->texts_.size());
-  node.recipe = text_layout;
-  node.mtime = content_time(digest);
-  tree_->texts_.emplace_back().text = std::move(text);
-  link(parent, name, index);
+  add_late(parent, name, inode_identity({"text", name, digest.hex()}), content_time(digest),
+           [text = std::move(text)](const Tree&, const Node&) { return layout_of_text(text); });
 }
 
 void TreeBuilder::late_text(NodeIndex parent, std::string_view name, TextMaker make,
                             const std::string& identity) {
-  const NodeIndex index =
-      add(NodeKind::text, numbers_.assign(identity), options_.store_uid, options_.store_gid);
-  Node& node = tree_->nodes_[index];
-  node.source = static_cast<std::uint32_t>(tree_->texts_.size());
-  node.recipe = text_layout;
-  node.mtime = newest_time(catalog());
-  tree_->texts_.emplace_back().make = std::move(make);
-  link(parent, name, index);
+  add_late(parent, name, identity, newest_time(catalog()),
+           [make = std::move(make)](const Tree& tree, const Node& node) {
+             return layout_of_text(make(tree, node));
+           });
 }
 
 std::shared_ptr<const Tree> TreeBuilder::finish(const Tree* previous) && {

@@ -35,7 +35,7 @@ struct TreeOptions {
   // Archives of at least so many bytes are shown in parts of this size as well (Tree::split()).
   std::uint64_t split = kSplit;
 
-  // Where texts are read that are made of blobs, if there are to be any. Outlives every tree.
+  // Where late files are read that are made of blobs, if there are to be any. Outlives every tree.
   const StoreDir* store = nullptr;
 };
 
@@ -78,7 +78,11 @@ class TreeBuilder {
   NodeIndex model_file(NodeIndex parent, std::string_view name, std::uint32_t model,
                        const Content& content, const std::string& identity);
 
-  // A text about a model that is made when it is first asked for.
+  // A file of a model that is made when it is first asked for.
+  NodeIndex late_model_file(NodeIndex parent, std::string_view name, std::uint32_t model,
+                            LateContent make, const std::string& identity);
+
+  // The same, if it is a text.
   NodeIndex model_text(NodeIndex parent, std::string_view name, std::uint32_t model,
                        TextRecipe recipe, const std::string& identity);
 
@@ -116,6 +120,8 @@ class TreeBuilder {
 
   // `ino` is the number that was given out last: a node's index is its number's place among them.
   NodeIndex add(NodeKind kind, InodeNumber ino, uid_t uid, gid_t gid);
+  void add_late(NodeIndex parent, std::string_view name, const std::string& identity,
+                std::int64_t mtime, LateContent make);
   void add_stand_in();
   void link(NodeIndex parent, std::string_view name, NodeIndex node);
   // The same with a name that is kept already.
