@@ -46,11 +46,12 @@ Layout late_layout(const Tree& tree, const Node& node) {
 
 TreeBuilder::TreeBuilder(std::shared_ptr<const Catalog> catalog,
                          std::shared_ptr<const Catalog> stored, const TreeOptions& options,
-                         InodeNumbers numbers)
-    : options_{options}, numbers_{std::move(numbers)}, tree_{new Tree} {
+                         const Tree* previous, InodeNumbers numbers)
+    : options_{options}, previous_{previous}, numbers_{std::move(numbers)}, tree_{new Tree} {
   blob_nodes_.resize(catalog->blobs().size());
   // Each model has its directories, its manifest and its archive, and there is room for groups.
-  const std::size_t nodes = catalog->models().size() * 9 + catalog->blobs().size();
+  const std::size_t least = catalog->models().size() * 9 + catalog->blobs().size();
+  const std::size_t nodes = std::max(least, previous ? previous->node_count() : 0);
   numbers_.reserve(nodes);
   tree_->nodes_.reserve(nodes);
   links_.reserve(nodes);
@@ -218,9 +219,9 @@ void TreeBuilder::late_text(NodeIndex parent, std::string_view name, TextMaker m
            });
 }
 
-std::shared_ptr<const Tree> TreeBuilder::finish(const Tree* previous) && {
+std::shared_ptr<const Tree> TreeBuilder::finish() && {
   place_entries();
-  assign_cookies(previous);
+  assign_cookies();
   date_groups();
   count_links();
   tree_->numbers_ = std::move(numbers_);
@@ -258,13 +259,13 @@ void TreeBuilder::sort_entries(const Node& directory) {
   }
 }
 
-void TreeBuilder::assign_cookies(const Tree* previous) {
+void TreeBuilder::assign_cookies() {
   for (const Node& node : tree_->nodes_) {
     if (node.entries == 0) continue;
     const std::span all{tree_->entries_};
-    const Node* const before = previous ? previous->find(node.ino) : nullptr;
+    const Node* const before = previous_ ? previous_->find(node.ino) : nullptr;
     ollamafs::assign_cookies(all.subspan(node.first_entry, node.entries),
-                             before ? previous->entries(*before) : std::span<const Dentry>{});
+                             before ? previous_->entries(*before) : std::span<const Dentry>{});
   }
 }
 

@@ -44,9 +44,11 @@ class TreeBuilder {
  public:
   using NodeIndex = std::uint32_t;
 
-  // The catalogs see Tree. `numbers` must not have given out any.
+  // The catalogs see Tree. `previous` is the tree that this one follows on, if there is one: names
+  // that it has in the same directory keep their cookies. `numbers` must not have given out any.
   TreeBuilder(std::shared_ptr<const Catalog> catalog, std::shared_ptr<const Catalog> stored,
-              const TreeOptions& options, InodeNumbers numbers = InodeNumbers{});
+              const TreeOptions& options, const Tree* previous = nullptr,
+              InodeNumbers numbers = InodeNumbers{});
 
   static constexpr NodeIndex kRoot = 0;
 
@@ -102,9 +104,8 @@ class TreeBuilder {
   [[nodiscard]] const Catalog& catalog() const noexcept { return tree_->catalog(); }
   [[nodiscard]] const Catalog& stored() const noexcept { return tree_->stored(); }
 
-  // The tree. Names that `previous`, if there is one, has in the same directory keep their cookies.
-  // Throws std::logic_error if a directory has two entries of one name.
-  [[nodiscard]] std::shared_ptr<const Tree> finish(const Tree* previous = nullptr) &&;
+  // The tree. Throws std::logic_error if a directory has two entries of one name.
+  [[nodiscard]] std::shared_ptr<const Tree> finish() &&;
 
  private:
   struct Link {
@@ -128,11 +129,12 @@ class TreeBuilder {
   void link_kept(NodeIndex parent, std::string_view name, NodeIndex node);
   void place_entries();
   void sort_entries(const Node& directory);
-  void assign_cookies(const Tree* previous);
+  void assign_cookies();
   void date_groups();
   void count_links();
 
   TreeOptions options_;
+  const Tree* previous_;
   InodeNumbers numbers_;
   std::shared_ptr<Tree> tree_;
   std::vector<Link> links_;
