@@ -60,14 +60,14 @@ std::string little_endian(std::uint64_t value) {
 }
 
 // The range of a tensor in its blob's data; nothing if it is none.
-struct Range {
+struct DataRange {
   std::uint64_t begin;
   std::uint64_t end;
 
-  auto operator<=>(const Range&) const = default;
+  auto operator<=>(const DataRange&) const = default;
 };
 
-Range range_of(const Digest& blob, const TensorsJson& tensor) {
+DataRange data_range_of(const Digest& blob, const TensorsJson& tensor) {
   const auto at = tensor.is_object() ? tensor.find("data_offsets") : tensor.end();
   if (at == tensor.end() || !at->is_array() || at->size() != 2 || !(*at)[0].is_number_unsigned() ||
       !(*at)[1].is_number_unsigned()) {
@@ -78,14 +78,14 @@ Range range_of(const Digest& blob, const TensorsJson& tensor) {
 
 // Readers refuse a file whose tensors overlap, or leave data between them or behind them.
 void check_ranges(const TensorBlob& blob) {
-  std::vector<Range> ranges;
+  std::vector<DataRange> ranges;
   ranges.reserve(blob.header.size());
   for (const auto& [name, tensor] : blob.header.items()) {
-    if (name != kMetadata) ranges.push_back(range_of(blob.digest, tensor));
+    if (name != kMetadata) ranges.push_back(data_range_of(blob.digest, tensor));
   }
   std::ranges::sort(ranges);
   std::uint64_t end = 0;
-  for (const Range& range : ranges) {
+  for (const DataRange& range : ranges) {
     if (range.begin != end || range.end < range.begin) {
       fail(blob.digest, "has tensors that are not side by side");
     }
@@ -124,7 +124,7 @@ class TensorsFile {
     refuse_shortage(store_, digest.blob_name(), ec);
     if (ec) fail(digest, open_failure(ec));
     struct stat st {};
-    if (store_.calls().fstat(file.fd.get(), &st) != 0) fail(digest, "cannot be read");
+    if (store_.calls().fstat(file.fd.get(), st) != 0) fail(digest, "cannot be read");
     const auto total = static_cast<std::uint64_t>(st.st_size);
     std::array<char, kLengthBytes> start{};
     read_all(digest, file.fd.get(), start.data(), start.size(), 0);
@@ -178,7 +178,7 @@ class TensorsFile {
     if (all.contains(name)) {
       fail(blob.digest, fmt::format("has a tensor {} that another blob has too", printable(name)));
     }
-    const Range range = range_of(blob.digest, tensor);
+    const DataRange range = data_range_of(blob.digest, tensor);
     TensorsJson moved = tensor;
     moved["data_offsets"] = {start + range.begin, start + range.end};
     all[name] = std::move(moved);

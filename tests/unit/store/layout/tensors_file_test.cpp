@@ -74,7 +74,7 @@ struct Parts {
 
 Parts parts_of(const std::string& file) {
   std::uint64_t length = 0;
-  for (int i = 7; i >= 0; --i) length = length << 8 | static_cast<unsigned char>(file[i]);
+  for (std::size_t i = 8; i-- > 0;) length = length << 8 | static_cast<unsigned char>(file[i]);
   EXPECT_EQ(length % 8, 0U);
   return {nlohmann::json::parse(file.substr(8, length)), file.substr(8 + length)};
 }
