@@ -75,6 +75,12 @@ clang_version() {
   [ -z "$(apt-cache --quiet=2 search --names-only '^clang-16$')" ] || echo -16
 }
 
+# Those of the named packages that this release of Debian has.
+those_there_are() {
+  [ -n "$(apt-cache --quiet=2 search --names-only '^python3$')" ] || as_root apt-get update -qq >&2
+  for package in "$@"; do apt-cache --quiet=2 search --names-only "^$package\$" | cut -d' ' -f1; done
+}
+
 die_for_build_dir() {
   die "$(id -un) cannot write $top/build; if a build by sudo made it: sudo chown -R $(id -un) $top/build"
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "store/layout/layout.h"
@@ -21,5 +22,9 @@ using TextRecipe = std::string (*)(const Tree& tree, const Node& node);
 
 // The same of a text that needs more than the tree, which it then holds.
 using TextMaker = std::function<std::string(const Tree& tree, const Node& node)>;
+
+// Any content that is made when it is first asked for, of whatever the function holds. Nothing: it
+// cannot be had, and the file cannot be opened.
+using LateContent = std::function<std::optional<Layout>(const Tree& tree, const Node& node)>;
 
 }  // namespace ollamafs

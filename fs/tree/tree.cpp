@@ -52,10 +52,20 @@ std::string_view Tree::stand_in_name(const Node& directory) const noexcept {
   return catalog_->is_gone() && &directory != &root() ? kGone : "";
 }
 
-const std::string& Tree::text(const Node& node) const {
-  Text& text = texts_[node.source];
-  if (text.make) std::call_once(text.made, [&] { text.text = text.make(*this, node); });
-  return text.text;
+std::uint64_t Tree::size_of(const Node& node) const {
+  if (node.kind != NodeKind::late) return node.size;
+  const Layout* const content = late_content(node);
+  return content ? content->size() : 1;
+}
+
+const Layout* Tree::late_content(const Node& node) const {
+  Late& late = late_[node.source];
+  std::call_once(late.made, [&] {
+    if (auto made = late.make(*this, node)) {
+      late.content = std::make_unique<const Layout>(*std::move(made));
+    }
+  });
+  return late.content.get();
 }
 
 const Model* Tree::model(const Node& node) const noexcept {

@@ -27,7 +27,7 @@ enum class NodeKind : std::uint8_t {
   blob,      // a blob of the store, byte for byte
   manifest,  // the manifest in a model directory
   archive,   // a file assembled from several blobs: a model's tar, or a part of it
-  text,      // generated text, as README.txt
+  late,      // a file that is made when it is first asked for: most are texts, as README.txt
   stand_in,  // what a directory lists in the place of what cannot be had: see Tree::stand_in_name
 };
 
@@ -44,13 +44,13 @@ struct Node {
   mode_t permissions = 0755;
   uid_t uid = 0;
   gid_t gid = 0;
-  std::uint32_t nlink = 0;        // directory entries that lead here
-  std::uint64_t size = 0;         // bytes; 0 for directories and texts: Tree::size_of()
-  std::int64_t mtime = 0;         // seconds; ctime and atime are the same, but for `change`
-  std::uint32_t model = kNone;    // what it belongs to: index into models() of catalog_of()
-  std::uint32_t source = kNone;   // a blob's index into Catalog::blobs(); a text's in the tree;
-                                  // which part of the archive it is, kNone: all of it
-  std::uint32_t parent = kNone;   // of a directory: node index
+  std::uint32_t nlink = 0;       // directory entries that lead here
+  std::uint64_t size = 0;        // bytes; 0 for directories and late files: Tree::size_of()
+  std::int64_t mtime = 0;        // seconds; ctime and atime are the same, but for `change`
+  std::uint32_t model = kNone;   // what it belongs to: index into models() of catalog_of()
+  std::uint32_t source = kNone;  // a blob's index into Catalog::blobs(); a late file's in the tree;
+                                 // which part of the archive it is, kNone: all of it
+  std::uint32_t parent = kNone;  // of a directory: node index
   std::uint32_t first_entry = 0;  // of a directory: where its entries begin
   std::uint32_t entries = 0;      // and how many there are
   std::uint32_t change = 0;       // nanoseconds of ctime, see TreeBuilder::date_groups
@@ -88,7 +88,7 @@ class Tree {
   // The size of every part of an archive but the last, bytes.
   [[nodiscard]] std::uint64_t split() const noexcept { return split_; }
 
-  // Where the texts of a model are read that are made of its blobs; null: there are none such.
+  // Where the late files of a model are read that are made of its blobs; null: there are none such.
   [[nodiscard]] const StoreDir* store() const noexcept { return store_; }
 
   // The one of both that a node's indexes mean.
@@ -144,13 +144,14 @@ class Tree {
   // The file itself, which is in no directory's entries, and cannot be opened. There is one of it.
   [[nodiscard]] const Node& stand_in() const noexcept { return nodes_[kStandIn]; }
 
-  // The size of a file in bytes, 0 of a directory. Throws what text() throws.
-  [[nodiscard]] std::uint64_t size_of(const Node& node) const {
-    return node.kind == NodeKind::text ? text(node).size() : node.size;
-  }
+  // The size of a file in bytes, 0 of a directory. Of one that cannot be had, 1, so that no tool
+  // makes it without opening it. Throws what late_content() throws.
+  [[nodiscard]] std::uint64_t size_of(const Node& node) const;
 
-  // The content of a text node, made now if it was not asked for before. Throws std::bad_alloc.
-  [[nodiscard]] const std::string& text(const Node& node) const;
+  // The content of a late file, made now if it was not asked for before; null if it cannot be had.
+  // Throws std::bad_alloc, or std::system_error if this process lacks what it takes: the next call
+  // tries again.
+  [[nodiscard]] const Layout* late_content(const Node& node) const;
 
  private:
   friend class TreeBuilder;
@@ -158,10 +159,10 @@ class Tree {
 
   static constexpr std::uint32_t kStandIn = 1;  // behind the root
 
-  struct Text {
-    TextMaker make;  // none: the text is there
-    std::string text{};
+  struct Late {
+    LateContent make;
     std::once_flag made{};
+    std::unique_ptr<const Layout> content{};
   };
 
   std::shared_ptr<const Catalog> catalog_;
@@ -173,7 +174,7 @@ class Tree {
   NamePool names_;
   std::vector<Node> nodes_;  // the first is the root
   std::vector<Dentry> entries_;
-  mutable std::deque<Text> texts_;
+  mutable std::deque<Late> late_;
   InodeNumbers numbers_;  // those of the nodes, in their order
 };
 

@@ -31,21 +31,27 @@ std::int64_t newest_time(const Catalog& catalog) {
   return newest;
 }
 
-Layout text_layout(const Tree& tree, const Node& node) {
+Layout layout_of_text(std::string_view text) {
   Layout::Builder builder;
-  builder.generated(tree.text(node));
+  builder.generated(text);
   return std::move(builder).finish();
+}
+
+// Asked for of a file that can be had alone: FileSystem::open_file().
+Layout late_layout(const Tree& tree, const Node& node) {
+  return *tree.late_content(node);
 }
 
 }  // namespace
 
 TreeBuilder::TreeBuilder(std::shared_ptr<const Catalog> catalog,
                          std::shared_ptr<const Catalog> stored, const TreeOptions& options,
-                         InodeNumbers numbers)
-    : options_{options}, numbers_{std::move(numbers)}, tree_{new Tree} {
+                         const Tree* previous, InodeNumbers numbers)
+    : options_{options}, previous_{previous}, numbers_{std::move(numbers)}, tree_{new Tree} {
   blob_nodes_.resize(catalog->blobs().size());
   // Each model has its directories, its manifest and its archive, and there is room for groups.
-  const std::size_t nodes = catalog->models().size() * 9 + catalog->blobs().size();
+  const std::size_t least = catalog->models().size() * 9 + catalog->blobs().size();
+  const std::size_t nodes = std::max(least, previous ? previous->node_count() : 0);
   numbers_.reserve(nodes);
   tree_->nodes_.reserve(nodes);
   links_.reserve(nodes);
@@ -139,14 +145,21 @@ TreeBuilder::NodeIndex TreeBuilder::model_directory(NodeIndex parent, std::strin
   return index;
 }
 
+TreeBuilder::NodeIndex TreeBuilder::late_model_file(NodeIndex parent, std::string_view name,
+                                                    std::uint32_t model, LateContent make,
+                                                    const std::string& identity) {
+  const auto late = static_cast<std::uint32_t>(tree_->late_.size());
+  tree_->late_.emplace_back().make = std::move(make);
+  return model_file(parent, name, model, {NodeKind::late, 0, late_layout, late}, identity);
+}
+
 TreeBuilder::NodeIndex TreeBuilder::model_text(NodeIndex parent, std::string_view name,
                                                std::uint32_t model, TextRecipe recipe,
                                                const std::string& identity) {
-  const NodeIndex index =
-      model_file(parent, name, model, {NodeKind::text, 0, text_layout}, identity);
-  tree_->nodes_[index].source = static_cast<std::uint32_t>(tree_->texts_.size());
-  tree_->texts_.emplace_back().make = recipe;
-  return index;
+  return late_model_file(
+      parent, name, model,
+      [recipe](const Tree& tree, const Node& node) { return layout_of_text(recipe(tree, node)); },
+      identity);
 }
 
 TreeBuilder::NodeIndex TreeBuilder::model_file(NodeIndex parent, std::string_view name,
@@ -180,34 +193,35 @@ void TreeBuilder::blob(NodeIndex parent, std::string_view name, std::uint32_t bl
   link_kept(parent, kept, index);
 }
 
+void TreeBuilder::add_late(NodeIndex parent, std::string_view name, const std::string& identity,
+                           std::int64_t mtime, LateContent make) {
+  const NodeIndex index =
+      add(NodeKind::late, numbers_.assign(identity), options_.store_uid, options_.store_gid);
+  Node& node = tree_->nodes_[index];
+  node.source = static_cast<std::uint32_t>(tree_->late_.size());
+  node.recipe = late_layout;
+  node.mtime = mtime;
+  tree_->late_.emplace_back().make = std::move(make);
+  link(parent, name, index);
+}
+
 void TreeBuilder::text(NodeIndex parent, std::string_view name, std::string text) {
   const Digest digest = Digest::of(text);
-  const std::string identity = inode_identity({"text", name, digest.hex()});
-  const NodeIndex index =
-      add(NodeKind::text, numbers_.assign(identity), options_.store_uid, options_.store_gid);
-  Node& node = tree_->nodes_[index];
-  node.source = static_cast<std::uint32_t>(tree_->texts_.size());
-  node.recipe = text_layout;
-  node.mtime = content_time(digest);
-  tree_->texts_.emplace_back().text = std::move(text);
-  link(parent, name, index);
+  add_late(parent, name, inode_identity({"text", name, digest.hex()}), content_time(digest),
+           [text = std::move(text)](const Tree&, const Node&) { return layout_of_text(text); });
 }
 
 void TreeBuilder::late_text(NodeIndex parent, std::string_view name, TextMaker make,
                             const std::string& identity) {
-  const NodeIndex index =
-      add(NodeKind::text, numbers_.assign(identity), options_.store_uid, options_.store_gid);
-  Node& node = tree_->nodes_[index];
-  node.source = static_cast<std::uint32_t>(tree_->texts_.size());
-  node.recipe = text_layout;
-  node.mtime = newest_time(catalog());
-  tree_->texts_.emplace_back().make = std::move(make);
-  link(parent, name, index);
+  add_late(parent, name, identity, newest_time(catalog()),
+           [make = std::move(make)](const Tree& tree, const Node& node) {
+             return layout_of_text(make(tree, node));
+           });
 }
 
-std::shared_ptr<const Tree> TreeBuilder::finish(const Tree* previous) && {
+std::shared_ptr<const Tree> TreeBuilder::finish() && {
   place_entries();
-  assign_cookies(previous);
+  assign_cookies();
   date_groups();
   count_links();
   tree_->numbers_ = std::move(numbers_);
@@ -245,13 +259,13 @@ void TreeBuilder::sort_entries(const Node& directory) {
   }
 }
 
-void TreeBuilder::assign_cookies(const Tree* previous) {
+void TreeBuilder::assign_cookies() {
   for (const Node& node : tree_->nodes_) {
     if (node.entries == 0) continue;
     const std::span all{tree_->entries_};
-    const Node* const before = previous ? previous->find(node.ino) : nullptr;
+    const Node* const before = previous_ ? previous_->find(node.ino) : nullptr;
     ollamafs::assign_cookies(all.subspan(node.first_entry, node.entries),
-                             before ? previous->entries(*before) : std::span<const Dentry>{});
+                             before ? previous_->entries(*before) : std::span<const Dentry>{});
   }
 }
 

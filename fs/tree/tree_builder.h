@@ -35,7 +35,7 @@ struct TreeOptions {
   // Archives of at least so many bytes are shown in parts of this size as well (Tree::split()).
   std::uint64_t split = kSplit;
 
-  // Where texts are read that are made of blobs, if there are to be any. Outlives every tree.
+  // Where late files are read that are made of blobs, if there are to be any. Outlives every tree.
   const StoreDir* store = nullptr;
 };
 
@@ -44,9 +44,11 @@ class TreeBuilder {
  public:
   using NodeIndex = std::uint32_t;
 
-  // The catalogs see Tree. `numbers` must not have given out any.
+  // The catalogs see Tree. `previous` is the tree that this one follows on, if there is one: names
+  // that it has in the same directory keep their cookies. `numbers` must not have given out any.
   TreeBuilder(std::shared_ptr<const Catalog> catalog, std::shared_ptr<const Catalog> stored,
-              const TreeOptions& options, InodeNumbers numbers = InodeNumbers{});
+              const TreeOptions& options, const Tree* previous = nullptr,
+              InodeNumbers numbers = InodeNumbers{});
 
   static constexpr NodeIndex kRoot = 0;
 
@@ -78,7 +80,11 @@ class TreeBuilder {
   NodeIndex model_file(NodeIndex parent, std::string_view name, std::uint32_t model,
                        const Content& content, const std::string& identity);
 
-  // A text about a model that is made when it is first asked for.
+  // A file of a model that is made when it is first asked for.
+  NodeIndex late_model_file(NodeIndex parent, std::string_view name, std::uint32_t model,
+                            LateContent make, const std::string& identity);
+
+  // The same, if it is a text.
   NodeIndex model_text(NodeIndex parent, std::string_view name, std::uint32_t model,
                        TextRecipe recipe, const std::string& identity);
 
@@ -98,9 +104,8 @@ class TreeBuilder {
   [[nodiscard]] const Catalog& catalog() const noexcept { return tree_->catalog(); }
   [[nodiscard]] const Catalog& stored() const noexcept { return tree_->stored(); }
 
-  // The tree. Names that `previous`, if there is one, has in the same directory keep their cookies.
-  // Throws std::logic_error if a directory has two entries of one name.
-  [[nodiscard]] std::shared_ptr<const Tree> finish(const Tree* previous = nullptr) &&;
+  // The tree. Throws std::logic_error if a directory has two entries of one name.
+  [[nodiscard]] std::shared_ptr<const Tree> finish() &&;
 
  private:
   struct Link {
@@ -116,17 +121,20 @@ class TreeBuilder {
 
   // `ino` is the number that was given out last: a node's index is its number's place among them.
   NodeIndex add(NodeKind kind, InodeNumber ino, uid_t uid, gid_t gid);
+  void add_late(NodeIndex parent, std::string_view name, const std::string& identity,
+                std::int64_t mtime, LateContent make);
   void add_stand_in();
   void link(NodeIndex parent, std::string_view name, NodeIndex node);
   // The same with a name that is kept already.
   void link_kept(NodeIndex parent, std::string_view name, NodeIndex node);
   void place_entries();
   void sort_entries(const Node& directory);
-  void assign_cookies(const Tree* previous);
+  void assign_cookies();
   void date_groups();
   void count_links();
 
   TreeOptions options_;
+  const Tree* previous_;
   InodeNumbers numbers_;
   std::shared_ptr<Tree> tree_;
   std::vector<Link> links_;

@@ -1,10 +1,13 @@
+#include <algorithm>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "fs/views/views.h"
 #include "store/describe/model_parts.h"
 #include "store/describe/modelfile.h"
+#include "store/layout/tensors_file.h"
 
 namespace ollamafs {
 namespace {
@@ -12,6 +15,7 @@ namespace {
 constexpr const char* kModelfile = "Modelfile";
 constexpr const char* kManifestName = "manifest.json";
 constexpr const char* kSums = "SHA256SUMS";
+constexpr const char* kTensors = "model.safetensors";
 
 // The files of a model that are blobs: each name once, with what it leads to.
 std::map<std::string, Digest> blob_files(const StoredManifest& manifest) {
@@ -42,6 +46,17 @@ std::string modelfile_text(const Tree& tree, const Node& node) {
       [&](const StoredLayer&, std::size_t index) { return "./" + names.layers[index]; });
 }
 
+bool has_tensors(const StoredManifest& manifest) {
+  return std::ranges::find(manifest.layers, LayerKind::tensor, &StoredLayer::kind) !=
+         manifest.layers.end();
+}
+
+std::optional<Layout> tensors_of(const Tree& tree, const Node& node) try {
+  return tensors_file(*tree.store(), *tree.model(node));
+} catch (const TensorsError&) {
+  return std::nullopt;
+}
+
 // The nodes of one directory of contents/.
 class ContentsDirectory {
  public:
@@ -59,7 +74,10 @@ class ContentsDirectory {
     for (const auto& [path, digest] : blob_files(*model_.manifest)) add_blob(path, digest);
     add_text(kManifestName, manifest_text);
     add_text(kSums, sums_text);
-    if (tree_.options().store) add_text(kModelfile, modelfile_text);
+    if (!tree_.options().store) return;
+    add_text(kModelfile, modelfile_text);
+    if (has_tensors(*model_.manifest))
+      tree_.late_model_file(top_, kTensors, index_, tensors_of, identity(kTensors));
   }
 
  private:
@@ -96,7 +114,7 @@ class ContentsDirectory {
 }  // namespace
 
 FileNames names_in_contents(const StoredManifest& manifest) {
-  return file_names(manifest, {kModelfile, kManifestName, kSums});
+  return file_names(manifest, {kModelfile, kManifestName, kSums, kTensors});
 }
 
 void add_contents_view(TreeBuilder& tree, TreeBuilder::NodeIndex contents) {

@@ -53,14 +53,14 @@ std::shared_ptr<const Tree> build_tree(std::shared_ptr<const Catalog> catalog,
                                        std::shared_ptr<const Catalog> stored,
                                        const TreeOptions& options, const MountFacts& facts,
                                        const Tree* previous) {
-  TreeBuilder tree{std::move(catalog), std::move(stored), options};
+  TreeBuilder tree{std::move(catalog), std::move(stored), options, previous};
   add_readme(tree, facts);
   add_index(tree, facts);
   if (options.shown.has(View::models)) add_models_view(tree);
   if (options.shown.has(View::archives)) add_archives_view(tree);
   add_sleeping(tree, TreeBuilder::kRoot, "contents", View::contents, add_contents_view);
   add_layouts(tree);
-  return std::move(tree).finish(previous);
+  return std::move(tree).finish();
 }
 
 }  // namespace ollamafs

@@ -178,7 +178,7 @@ class Export final : public Command {
     return have_.empty() ? std::set<Digest>{} : had_blobs(have_, models);
   }
 
-  void write(const ExportSource& source, const ExportTarget& target) const {
+  void write(const ExportSource& source, const ExportTarget& target) {
     if (target.kind == ExportTarget::Kind::stdout) {
       if (json_)
         throw CommandError{"--json would be written among the bytes of -o -", ExitStatus::usage};
@@ -193,7 +193,7 @@ class Export final : public Command {
     }
   }
 
-  void write(const ExportSource& source, const ExportTarget& target, Progress& progress) const {
+  void write(const ExportSource& source, const ExportTarget& target, Progress& progress) {
     const WriteCalls& calls = WriteCalls::kernel();
     switch (target.kind) {
       case ExportTarget::Kind::folder:
@@ -208,12 +208,10 @@ class Export final : public Command {
     }
   }
 
-  void write_to_folder(const ExportSource& source, const ExportTarget& target,
-                       Progress& progress) const {
-    const std::vector<std::string> notes =
-        export_to_folder(source, target.path, force_, WriteCalls::kernel(), progress);
+  void write_to_folder(const ExportSource& source, const ExportTarget& target, Progress& progress) {
+    notes_ = export_to_folder(source, target.path, force_, WriteCalls::kernel(), progress);
     if (quiet_) return;
-    for (const std::string& note : notes) fmt::print(stderr, "ollamafs: {}\n", note);
+    for (const std::string& note : notes_) fmt::print(stderr, "ollamafs: {}\n", note);
   }
 
   static void write_to_stream(const ExportSource& source, const ExportTarget& target,
@@ -253,6 +251,7 @@ class Export final : public Command {
       if (target.kind != ExportTarget::Kind::stdout) json["path"] = target.path.native();
       json["tar_size"] = source.size();
       json["members"] = json_of(source);
+      json["notes"] = notes_;
       print_json(json);
     } else if (dry_run_) {
       print_members(source);
@@ -268,6 +267,7 @@ class Export final : public Command {
   StoreArguments arguments_;
   std::vector<std::string> names_;
   std::string output_, format_, have_;
+  std::vector<std::string> notes_;  // what an entry of the newer manifest tree hides, and the like
   bool force_ = false, dry_run_ = false, quiet_ = false, json_ = false;
 };
 

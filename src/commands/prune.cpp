@@ -113,6 +113,12 @@ Json json_of(const std::vector<BlobEntry>& entries) {
   return array;
 }
 
+Json json_of(const QuarantineUsage& quarantine) {
+  if (quarantine.files == 0) return nullptr;
+  return {
+      {"path", quarantine.path.string()}, {"files", quarantine.files}, {"bytes", quarantine.bytes}};
+}
+
 Json json_of(const StoreDir& store, const Garbage& garbage, const Outcome& outcome) {
   Json left = Json::array();
   for (const KeptFile& kept : garbage.kept) {
@@ -137,6 +143,7 @@ Json json_of(const StoreDir& store, const Garbage& garbage, const Outcome& outco
           {"failed", std::move(failed)},
           {"left", std::move(left)},
           {"others", json_of(garbage.others)},
+          {"quarantine", json_of(weigh_quarantine(store))},
           {"doubts", std::move(doubts)}};
 }
 

@@ -6,27 +6,10 @@
 set -eu
 
 . "$(dirname "$0")/machine.sh"
+. "$(dirname "$0")/expect.sh"
 in_namespaces "$@"
 program=$build/src/ollamafs
 cd "$work"
-
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
-
-# expect STATUS COMMAND...: its standard error is in the file "said".
-expect() {
-  wanted=$1
-  shift
-  status=0
-  "$@" 2>said || status=$?
-  [ "$status" -eq "$wanted" ] || fail "$* ended with $status instead of $wanted: $(cat said)"
-}
-
-said() {
-  grep -q -- "$1" said || fail "it does not say \"$1\": $(cat said)"
-}
 
 hash_of() {
   sha256sum | cut -d ' ' -f 1

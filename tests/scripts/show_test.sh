@@ -5,23 +5,10 @@
 set -eu
 
 . "$(dirname "$0")/machine.sh"
+. "$(dirname "$0")/expect.sh"
 in_namespaces "$@"
 program=$build/src/ollamafs
 cd "$work"
-
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
-
-# expect STATUS COMMAND...: what it prints is in the files "printed" and "said".
-expect() {
-  wanted=$1
-  shift
-  status=0
-  "$@" >printed 2>said || status=$?
-  [ "$status" -eq "$wanted" ] || fail "$* ended with $status instead of $wanted: $(cat said)"
-}
 
 # add_blob FILE: prints its digest.
 add_blob() {

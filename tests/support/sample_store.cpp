@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <string>
 
+#include "tests/support/safetensors.h"
+
 namespace ollamafs::test {
 namespace {
 
@@ -59,8 +61,10 @@ ManifestSpec tensor_model(const StoreBuilder& store, std::size_t tensors, std::s
       kConfigType, R"({"model_format":"safetensors","model_family":"","model_families":null,)"
                    R"("model_type":"","file_type":"nvfp4","requires":"0.19.0"})");
   for (std::size_t i = 0; i < tensors; ++i) {
-    LayerSpec tensor = store.layer(kTensorType, random_bytes(1000 + i, bytes + i % 7 * 100));
-    tensor.name = "model.layers." + std::to_string(i) + ".self_attn.q_proj.weight";
+    const std::string name = "model.layers." + std::to_string(i) + ".self_attn.q_proj.weight";
+    LayerSpec tensor =
+        store.layer(kTensorType, one_tensor(name, random_bytes(1000 + i, bytes + i % 7 * 100)));
+    tensor.name = name;
     model.layers.push_back(tensor);
   }
   LayerSpec config =

@@ -93,7 +93,7 @@ TEST_F(NodeTableTest, KeepsAPinnedNodeAndTheSnapshotItIsPartOf) {
     const NodeRef found = table.find(pinned);
     ASSERT_TRUE(found);
     EXPECT_EQ(found->ino, pinned);
-    EXPECT_EQ(found.tree->text(*found), "pinned");
+    EXPECT_EQ(found.tree->late_content(*found)->generated(), "pinned");
     EXPECT_EQ(pin.ref().node, found.node);
     EXPECT_FALSE(table.find(other)) << "only the node itself is pinned";
   }
@@ -159,12 +159,12 @@ TEST_F(NodeTableTest, ServesManyThreadsWhileSnapshotsChange) {
         const std::string& name = names[random() % names.size()];
         NodeRef found = table.find(number(all, name));
         if (!found) continue;
-        if (found.tree->text(*found) != name) ++wrong;
+        if (found.tree->late_content(*found)->generated() != name) ++wrong;
         const NodeTable::Pin pin = table.pin(std::move(found));
         // Whatever is published meanwhile: what this thread has pinned is there.
         for (int again = 0; again < 3; ++again) {
           const NodeRef pinned = table.find(number(all, name));
-          if (!pinned || pinned.tree->text(*pinned) != name) ++wrong;
+          if (!pinned || pinned.tree->late_content(*pinned)->generated() != name) ++wrong;
         }
       }
     });

@@ -112,7 +112,7 @@ TEST_F(TreeTest, FindsEveryNameAndNoOther) {
   for (std::size_t i = 0; i < 50; ++i) {
     const Node* file = tree->lookup(directory, "file" + number(i));
     ASSERT_TRUE(file);
-    EXPECT_EQ(tree->text(*file), number(i));
+    EXPECT_EQ(tree->late_content(*file)->generated(), number(i));
   }
   for (const char* name : {"", "file", "file50", "FILE1", "fil", "file1 ", "zzz", "...", "0"}) {
     EXPECT_EQ(tree->lookup(directory, name), nullptr) << name;
@@ -296,7 +296,7 @@ TEST_F(TreeTest, SurvivesIdentitiesThatHashAlike) {
   const InodeNumbers bad{[](std::string_view bytes) noexcept -> std::uint64_t {
     return bytes.ends_with('+') ? bytes.size() : 7;
   }};
-  TreeBuilder building{catalog_, catalog_, options_, bad};
+  TreeBuilder building{catalog_, catalog_, options_, nullptr, bad};
   const auto models = building.group(TreeBuilder::kRoot, "models");
   building.blob(models, "blob", 0);
   building.model_directory(models, "late", 0, "identity", true);
@@ -329,7 +329,7 @@ TEST_F(TreeTest, MakesATextAboutAModelWhenItIsFirstAskedForAndOnce) {
   for (int thread = 0; thread < 4; ++thread)
     threads.emplace_back([&] { EXPECT_EQ(tree->size_of(text), 9u); });
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(tree->text(text), "about b:1");
+  EXPECT_EQ(tree->late_content(text)->generated(), "about b:1");
   EXPECT_EQ(text.recipe(*tree, text).generated(), "about b:1");
   EXPECT_EQ(made, 1);
 }

@@ -405,7 +405,7 @@ TEST_F(Views, ListAModelWhoseManifestIsLost) {
 // ---- index.html ----
 
 std::string index_of(const Tree& tree) {
-  return tree.text(*tree.lookup(tree.root(), "index.html"));
+  return std::string{tree.late_content(*tree.lookup(tree.root(), "index.html"))->generated()};
 }
 
 TEST_F(Views, TellOfEveryModelOnOnePage) {
@@ -458,7 +458,7 @@ std::string commands_of(const std::string& readme, const fs::path& scratch) {
 }
 
 std::string readme_of(const Tree& tree) {
-  return tree.text(*tree.lookup(tree.root(), "README.txt"));
+  return std::string{tree.late_content(*tree.lookup(tree.root(), "README.txt"))->generated()};
 }
 
 void expect_commands_for(const fs::path& store, const std::string& mountpoint,
