@@ -200,16 +200,21 @@ void list(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, Add&& 
 
 void readdir(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info*) {
   list(req, ino, size, offset, [req](char* at, std::size_t room, const ListedEntry& entry) {
-    const struct stat st = stat_of(*entry.tree, *entry.node);
+    const struct stat st = listed_stat_of(*entry.node);
     return fuse_add_direntry(req, at, room, entry.name, &st, static_cast<off_t>(entry.next));
   });
 }
 
 void readdirplus(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info*) {
   list(req, ino, size, offset, [req](char* at, std::size_t room, const ListedEntry& entry) {
-    fuse_entry_param reply = entry_of(*entry.tree, *entry.node);
-    // Number 0 tells the kernel to take the name and the type, and to make no node.
-    if (entry.name_only) reply.ino = 0;
+    // Number 0 tells the kernel to take the name and the type, and to make no node. A file must not
+    // be made because its directory is listed.
+    fuse_entry_param reply{};
+    if (entry.name_only || !entry.tree->knows_size(*entry.node)) {
+      reply.attr = listed_stat_of(*entry.node);
+    } else {
+      reply = entry_of(*entry.tree, *entry.node);
+    }
     return fuse_add_direntry_plus(req, at, room, entry.name, &reply,
                                   static_cast<off_t>(entry.next));
   });

@@ -182,8 +182,7 @@ std::unique_ptr<OpenFile> FileSystem::open_file(const NodeRef& file, std::error_
   ec.clear();
   if (file->is_directory()) {
     ec = std::make_error_code(std::errc::is_a_directory);
-  } else if (file->kind == NodeKind::stand_in || health_.is_broken(file) ||
-             (file->kind == NodeKind::late && !file.tree->late_content(*file))) {
+  } else if (file->kind == NodeKind::stand_in || health_.is_broken(file)) {
     ec = io_error();
   }
   if (ec) return nullptr;

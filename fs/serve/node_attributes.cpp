@@ -4,11 +4,16 @@
 
 namespace ollamafs {
 
-struct stat stat_of(const Tree& tree, const Node& node) {
-  const std::uint64_t size = tree.size_of(node);
+struct stat listed_stat_of(const Node& node) noexcept {
   struct stat st {};
   st.st_ino = node.ino;
   st.st_mode = (node.is_directory() ? S_IFDIR : S_IFREG) | node.permissions;
+  return st;
+}
+
+struct stat stat_of(const Tree& tree, const Node& node) {
+  const std::uint64_t size = tree.size_of(node);
+  struct stat st = listed_stat_of(node);
   st.st_nlink = node.nlink;
   st.st_uid = node.uid;
   st.st_gid = node.gid;

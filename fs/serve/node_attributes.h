@@ -17,6 +17,9 @@ namespace ollamafs {
 // What stat(2) shows. Throws std::bad_alloc if it is a text that cannot be made.
 [[nodiscard]] struct stat stat_of(const Tree& tree, const Node& node);
 
+// What of it a listing tells: the number and the kind.
+[[nodiscard]] struct stat listed_stat_of(const Node& node) noexcept;
+
 // The names of its extended attributes.
 [[nodiscard]] std::vector<std::string> attribute_names(const NodeRef& node);
 

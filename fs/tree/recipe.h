@@ -13,7 +13,7 @@ struct Node;
 
 // How the content of a file of the view is put together: a pure function of the tree and the node,
 // called when the file is opened. Blobs that the layout names must be in the tree's catalog. Throws
-// std::bad_alloc.
+// std::bad_alloc, or std::system_error if the file cannot be put together.
 using Recipe = Layout (*)(const Tree& tree, const Node& node);
 
 // The text of a file that is made when it is first asked for, by stat(2) as well: its size is part

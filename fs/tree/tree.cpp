@@ -54,18 +54,23 @@ std::string_view Tree::stand_in_name(const Node& directory) const noexcept {
 
 std::uint64_t Tree::size_of(const Node& node) const {
   if (node.kind != NodeKind::late) return node.size;
-  const Layout* const content = late_content(node);
-  return content ? content->size() : 1;
+  if (!knows_size(node)) (void)late_content(node);
+  const std::uint64_t size = late_[node.source].size;
+  return size == Late::kMissing ? 1 : size;
 }
 
-const Layout* Tree::late_content(const Node& node) const {
+bool Tree::knows_size(const Node& node) const noexcept {
+  return node.kind != NodeKind::late || late_[node.source].size != Late::kUnknown;
+}
+
+// Two threads may both make it: it is the same.
+std::optional<Layout> Tree::late_content(const Node& node) const {
   Late& late = late_[node.source];
-  std::call_once(late.made, [&] {
-    if (auto made = late.make(*this, node)) {
-      late.content = std::make_unique<const Layout>(*std::move(made));
-    }
-  });
-  return late.content.get();
+  auto content = late.make(*this, node);
+  const std::uint64_t size = content ? content->size() : Late::kMissing;
+  std::uint64_t said = Late::kUnknown;
+  if (!late.size.compare_exchange_strong(said, size) && said != size) return std::nullopt;
+  return content;
 }
 
 const Model* Tree::model(const Node& node) const noexcept {

@@ -2,11 +2,11 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <limits>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -148,10 +148,14 @@ class Tree {
   // makes it without opening it. Throws what late_content() throws.
   [[nodiscard]] std::uint64_t size_of(const Node& node) const;
 
-  // The content of a late file, made now if it was not asked for before; null if it cannot be had.
-  // Throws std::bad_alloc, or std::system_error if this process lacks what it takes: the next call
-  // tries again.
-  [[nodiscard]] const Layout* late_content(const Node& node) const;
+  // Whether size_of() can tell without making the file.
+  [[nodiscard]] bool knows_size(const Node& node) const noexcept;
+
+  // The content of a late file, made anew by each call, since most are looked at and never opened.
+  // Nothing if it cannot be had, or if by now it would be of another size than was said. Throws
+  // std::bad_alloc, or std::system_error if this process lacks what it takes: the next call tries
+  // again.
+  [[nodiscard]] std::optional<Layout> late_content(const Node& node) const;
 
  private:
   friend class TreeBuilder;
@@ -160,9 +164,11 @@ class Tree {
   static constexpr std::uint32_t kStandIn = 1;  // behind the root
 
   struct Late {
+    static constexpr std::uint64_t kUnknown = std::numeric_limits<std::uint64_t>::max();
+    static constexpr std::uint64_t kMissing = kUnknown - 1;  // it cannot be had
+
     LateContent make;
-    std::once_flag made{};
-    std::unique_ptr<const Layout> content{};
+    std::atomic<std::uint64_t> size = kUnknown;  // bytes
   };
 
   std::shared_ptr<const Catalog> catalog_;

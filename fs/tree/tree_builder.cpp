@@ -1,10 +1,12 @@
 #include "fs/tree/tree_builder.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <functional>
 #include <limits>
 #include <span>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 #include "fs/tree/cookies.h"
@@ -37,9 +39,10 @@ Layout layout_of_text(std::string_view text) {
   return std::move(builder).finish();
 }
 
-// Asked for of a file that can be had alone: FileSystem::open_file().
 Layout late_layout(const Tree& tree, const Node& node) {
-  return *tree.late_content(node);
+  auto content = tree.late_content(node);
+  if (!content) throw std::system_error{EIO, std::generic_category(), "a file that cannot be made"};
+  return *std::move(content);
 }
 
 }  // namespace

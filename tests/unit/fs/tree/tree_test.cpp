@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -311,7 +312,7 @@ TEST_F(TreeTest, SurvivesIdentitiesThatHashAlike) {
 }
 
 // Ten thousand models have texts that hardly anybody asks for.
-TEST_F(TreeTest, MakesATextAboutAModelWhenItIsFirstAskedForAndOnce) {
+TEST_F(TreeTest, MakesATextAboutAModelWhenItIsAskedForAndKeepsItsSizeAlone) {
   static std::atomic<int> made = 0;
   made = 0;
   TreeBuilder building = builder();
@@ -324,14 +325,40 @@ TEST_F(TreeTest, MakesATextAboutAModelWhenItIsFirstAskedForAndOnce) {
   building.model_text(models, "b.txt", 1, recipe, "b");
   const auto tree = std::move(building).finish();
   EXPECT_EQ(made, 0);
+  EXPECT_FALSE(tree->knows_size(at(*tree, {"texts", "a.txt"})));
   const Node& text = at(*tree, {"texts", "b.txt"});
   std::vector<std::thread> threads;
   for (int thread = 0; thread < 4; ++thread)
     threads.emplace_back([&] { EXPECT_EQ(tree->size_of(text), 9u); });
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(tree->late_content(text)->generated(), "about b:1");
+  made = 0;
+  EXPECT_TRUE(tree->knows_size(text));
+  EXPECT_EQ(tree->size_of(text), 9u);
+  EXPECT_EQ(made, 0);
   EXPECT_EQ(text.recipe(*tree, text).generated(), "about b:1");
   EXPECT_EQ(made, 1);
+}
+
+// One that cannot be had has a size, so that no tool makes it without opening it; and one that by
+// now would be another is refused: what was copied would be longer or shorter than was said.
+TEST_F(TreeTest, RefusesALateFileThatCannotBeHadOrIsNotAsWasSaid) {
+  TreeBuilder building = builder();
+  building.late_model_file(
+      TreeBuilder::kRoot, "none", 0,
+      [](const Tree&, const Node&) -> std::optional<Layout> { return std::nullopt; }, "none");
+  std::size_t size = 3;
+  building.late_text(
+      TreeBuilder::kRoot, "grows", [&](const Tree&, const Node&) { return std::string(size, 'x'); },
+      "grows");
+  const auto tree = std::move(building).finish();
+  const Node& none = at(*tree, {"none"});
+  EXPECT_EQ(tree->size_of(none), 1u);
+  EXPECT_THROW((void)none.recipe(*tree, none), std::system_error);
+  const Node& grows = at(*tree, {"grows"});
+  EXPECT_EQ(tree->size_of(grows), 3u);
+  EXPECT_EQ(grows.recipe(*tree, grows).size(), 3u);
+  size = 4;
+  EXPECT_THROW((void)grows.recipe(*tree, grows), std::system_error);
 }
 
 TEST_F(TreeTest, KeepsItsNamesAndItsCatalog) {
