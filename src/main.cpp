@@ -6,12 +6,14 @@
 #include <exception>
 #include <iostream>
 #include <string>
+#include <string_view>
 
-#include "fs/kernel/session.h"
 #include "src/commands/commands.h"
+#include "src/commands/completion.h"
+#include "src/commands/mount_commands.h"
 #include "src/commands/version.h"
-#include "src/mount/background.h"
 #include "src/say/exit_status.h"
+#include "src/say/standard_files.h"
 #include "store/base/progress.h"
 #include "store/base/text.h"
 
@@ -35,7 +37,8 @@ int complain(const std::string& message, ExitStatus status) {
 
 std::string command_names(CLI::App& app) {
   std::string names;
-  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+  for (const CLI::App* command :
+       app.get_subcommands([](const CLI::App* one) { return !one->get_group().empty(); })) {
     names += (names.empty() ? "" : ", ") + command->get_name();
   }
   return names;
@@ -67,12 +70,16 @@ int parse_and_run(int argc, char** argv) {
   const auto commands = all_commands();
   CLI::App app{"The models of an Ollama store, each as a directory and as a tar.", "ollamafs"};
   app.set_version_flag(
-      "--version", [] { return version_text(version_of_libfuse()); },
+      "--version", [] { return version_text(libfuse_version()); },
       "Print the versions of the program and its libraries");
   app.get_formatter()->column_width(28);
   app.require_subcommand(0, 1);  // one at most: in `ollamafs umount list`, "list" is a directory
   for (const auto& command : commands) {
     command->add_options(*app.add_subcommand(command->name(), command->help()));
+  }
+  if (argc > 1 && std::string_view{argv[1]} == kComplete) {
+    ollamafs::print(complete(app, {argv + 2, argv + argc}));
+    return static_cast<int>(ExitStatus::ok);
   }
   try {
     app.parse(argc, argv);

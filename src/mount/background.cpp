@@ -115,14 +115,6 @@ void end_by(int signal) {
 
 }  // namespace
 
-void open_standard_files() {
-  for (const int file : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    if (::fcntl(file, F_GETFD) >= 0) continue;
-    // Takes the lowest free number, which is this one.
-    (void)::open("/dev/null", file == STDIN_FILENO ? O_WRONLY : O_RDONLY);
-  }
-}
-
 void close_inherited_files() {
   ::close_range(STDERR_FILENO + 1, ~0U, 0);
 }
