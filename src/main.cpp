@@ -11,6 +11,7 @@
 #include "src/commands/commands.h"
 #include "src/commands/version.h"
 #include "src/mount/background.h"
+#include "src/mount/mount_helper.h"
 #include "src/say/exit_status.h"
 #include "store/base/progress.h"
 #include "store/base/text.h"
@@ -67,7 +68,7 @@ int parse_and_run(int argc, char** argv) {
   const auto commands = all_commands();
   CLI::App app{"The models of an Ollama store, each as a directory and as a tar.", "ollamafs"};
   app.set_version_flag(
-      "--version", [] { return version_text(version_of_libfuse()); },
+      "-V,--version", [] { return version_text(version_of_libfuse()); },
       "Print the versions of the program and its libraries");
   app.get_formatter()->column_width(28);
   app.require_subcommand(0, 1);  // one at most: in `ollamafs umount list`, "list" is a directory
@@ -90,12 +91,11 @@ int parse_and_run(int argc, char** argv) {
   return complain("a subcommand is required: " + command_names(app) + kSeeHelp, ExitStatus::usage);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+// What `work` returns, or the exit status of what it throws, which is said.
+template <class Work>
+int with_complaints(Work&& work) {
   try {
-    open_standard_files();
-    return parse_and_run(argc, argv);
+    return static_cast<int>(work());
   } catch (const CommandError& error) {
     return complain(error.what(), error.status());
   } catch (const Interrupted&) {
@@ -103,4 +103,14 @@ int main(int argc, char** argv) {
   } catch (const std::exception& error) {
     return complain(error.what(), ExitStatus::failed);
   }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  open_standard_files();
+  if (argc < 1 || !is_mount_helper(argv[0]))
+    return with_complaints([&] { return parse_and_run(argc, argv); });
+  const int status = with_complaints([&] { return mount_command(helper_arguments(argc, argv)); });
+  return helper_status(static_cast<ExitStatus>(status));
 }

@@ -17,6 +17,10 @@ namespace ollamafs {
 // What stat(2) shows. Throws std::bad_alloc if it is a text that cannot be made.
 [[nodiscard]] struct stat stat_of(const Tree& tree, const Node& node);
 
+// What the root directory says of the mount as a whole, to who asks for it by this name. It is not
+// among the names: it changes from moment to moment, and `cp -a` or `rsync -X` would copy it.
+inline constexpr std::string_view kStatusAttribute = "user.ollamafs.status";
+
 // The names of its extended attributes.
 [[nodiscard]] std::vector<std::string> attribute_names(const NodeRef& node);
 

@@ -1,7 +1,7 @@
 #pragma once
 
 // Room src/commands: What a person types: one file for each command, and the list of all. None
-// needs `fs/`, but for the two below.
+// needs `fs/`, but for the three below.
 
 #include <string>
 #include <utility>
