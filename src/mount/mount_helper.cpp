@@ -10,7 +10,7 @@
 namespace ollamafs {
 namespace {
 
-constexpr const char* kHelperUsage = "mount.ollamafs STORE DIR [-sfnv] [-o OPTIONS]";
+constexpr const char* kHelperUsage = "usage: mount.ollamafs STORE DIR [-sfnv] [-o OPTIONS]";
 
 [[noreturn]] void refuse_call(const std::string& message) {
   throw CommandError{message, ExitStatus::usage};
