@@ -70,7 +70,7 @@ int parse_and_run(int argc, char** argv) {
   const auto commands = all_commands();
   CLI::App app{"The models of an Ollama store, each as a directory and as a tar.", "ollamafs"};
   app.set_version_flag(
-      "--version", [] { return version_text(libfuse_version()); },
+      "-V,--version", [] { return version_text(libfuse_version()); },
       "Print the versions of the program and its libraries");
   app.get_formatter()->column_width(28);
   app.require_subcommand(0, 1);  // one at most: in `ollamafs umount list`, "list" is a directory
@@ -97,12 +97,11 @@ int parse_and_run(int argc, char** argv) {
   return complain("a subcommand is required: " + command_names(app) + kSeeHelp, ExitStatus::usage);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+// What `work` returns, or the exit status of what it throws, which is said.
+template <class Work>
+int with_complaints(Work&& work) {
   try {
-    open_standard_files();
-    return parse_and_run(argc, argv);
+    return static_cast<int>(work());
   } catch (const CommandError& error) {
     return complain(error.what(), error.status());
   } catch (const Interrupted&) {
@@ -110,4 +109,14 @@ int main(int argc, char** argv) {
   } catch (const std::exception& error) {
     return complain(error.what(), ExitStatus::failed);
   }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  open_standard_files();
+  if (argc < 1 || !is_called_by_mount(argv[0]))
+    return with_complaints([&] { return parse_and_run(argc, argv); });
+  const int status = with_complaints([&] { return mount_as_asked(argc, argv); });
+  return status_for_mount(static_cast<ExitStatus>(status));
 }

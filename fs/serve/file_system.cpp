@@ -230,6 +230,7 @@ void FileSystem::request_failed(const NodeRef& node, const Tool& tool, int error
 std::string FileSystem::attribute(const NodeRef& node, std::string_view name,
                                   std::error_code& ec) const {
   ec.clear();
+  if (name == kStatusAttribute && status_ && node.node == &node.tree->root()) return status_();
   auto value = ollamafs::attribute(node, name, health_);
   // Of other namespaces than user: ls(1) remembers that for the whole mount, and asks no more.
   if (!value) ec = {name.starts_with("user.") ? ENODATA : EOPNOTSUPP, std::generic_category()};

@@ -5,12 +5,15 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "fs/serve/health.h"
@@ -109,6 +112,16 @@ class FileSystem {
   // Reads what is open.
   [[nodiscard]] OpenFiles& files() noexcept { return files_; }
 
+  // Why a model of the tree that is shown cannot be copied, also of what has turned bad since;
+  // nothing if it is whole.
+  [[nodiscard]] std::optional<std::string> fault_of(const Model& model) const {
+    return health_.fault_of(model);
+  }
+
+  // What makes the value of kStatusAttribute, on any thread that answers requests; to be set before
+  // the first of these.
+  void tell_status_by(std::function<std::string()> status) { status_ = std::move(status); }
+
   // To be called if a request of a tool about `node` failed with this errno. Where the process
   // did not get what is there, it does not get the manifest either, until it lists the model's
   // blobs/ anew.
@@ -141,6 +154,7 @@ class FileSystem {
   OpenFiles files_;
   Pins pins_;
   WantedViews wanted_views_;
+  std::function<std::string()> status_;
 
   std::mutex published_mutex_;
   std::condition_variable published_;

@@ -20,6 +20,10 @@ namespace ollamafs {
 // What of it a listing tells: the number and the kind.
 [[nodiscard]] struct stat listed_stat_of(const Node& node) noexcept;
 
+// What the root directory says of the mount as a whole, to who asks for it by this name. It is not
+// among the names: it changes from moment to moment, and `cp -a` or `rsync -X` would copy it.
+inline constexpr std::string_view kStatusAttribute = "user.ollamafs.status";
+
 // The names of its extended attributes.
 [[nodiscard]] std::vector<std::string> attribute_names(const NodeRef& node);
 

@@ -40,7 +40,9 @@ std::size_t OpenFiles::read(const OpenFile& file, char* out, std::size_t size, s
   const std::uint64_t total = file.content->layout().size();
   size = static_cast<std::size_t>(std::min<std::uint64_t>(size, total - std::min(offset, total)));
   if (const auto failure = file.content->read(out, size, offset)) ec = health_.failed(*failure);
-  return ec ? 0 : size;
+  if (ec) return 0;
+  bytes_read_.fetch_add(size, std::memory_order_relaxed);
+  return size;
 }
 
 bool OpenFiles::verify_on(const OpenLayout& content, std::size_t size, std::uint64_t offset,

@@ -51,6 +51,9 @@ class OpenFiles {
   bool verify_on(const OpenLayout& content, std::size_t size, std::uint64_t offset,
                  std::error_code& ec);
 
+  // How many bytes read() has given away.
+  [[nodiscard]] std::uint64_t bytes_read() const noexcept { return bytes_read_; }
+
   // To be called for each range that is read. How many bytes behind it the reader, who reads
   // straight on, should find in memory: for OpenLayout::prefetch, 0: none.
   [[nodiscard]] static std::uint64_t ahead_of(OpenFile& file, std::size_t size,
@@ -61,6 +64,7 @@ class OpenFiles {
 
   BlobPool& pool_;
   Health& health_;
+  std::atomic<std::uint64_t> bytes_read_ = 0;
   std::mutex mutex_;
   std::unordered_map<InodeNumber, std::weak_ptr<const OpenLayout>> contents_;
 };

@@ -7,14 +7,17 @@
 
 namespace ollamafs {
 
-// Each in the file of its name. Those of mount and umount alone need fs/.
+// Each in the file of its name. Those of mount, umount and status alone need fs/.
 
 // Shows a store at a mount point. Returns when the mount answers, or with --foreground when it has
 // ended.
 [[nodiscard]] std::unique_ptr<Command> make_mount();
 
-// Ends a mount. Fails if there is no mount of ollamafs, if it is busy, or belongs to another user.
+// Ends mounts. Fails if there is no mount of ollamafs, if it is busy, or belongs to another user.
 [[nodiscard]] std::unique_ptr<Command> make_umount();
+
+// Prints the mounts of this machine, and how they do.
+[[nodiscard]] std::unique_ptr<Command> make_status();
 
 // Prints the models as `ollama list` does, the newest first, then what is wrong with the broken
 // ones and with the store.
@@ -37,6 +40,9 @@ namespace ollamafs {
 
 // Lists blobs that no manifest names, and deletes them.
 [[nodiscard]] std::unique_ptr<Command> make_prune();
+
+// Prints the help of the program, or of a command.
+[[nodiscard]] std::unique_ptr<Command> make_help();
 
 // All commands, in the order in which the help names them.
 [[nodiscard]] std::vector<std::unique_ptr<Command>> all_commands();

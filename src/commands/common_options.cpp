@@ -53,10 +53,12 @@ void add_quiet(CLI::App& command, bool& quiet, const char* help) {
 }
 
 void add_mountpoint(CLI::App& command, std::filesystem::path& mountpoint, const char* help) {
-  command.add_option("MOUNTPOINT", mountpoint, help)
-      ->required()
-      ->check(refuse_empty)
-      ->type_name("");
+  command.add_option("MOUNTPOINT", mountpoint, help)->check(refuse_empty)->type_name("");
+}
+
+void add_mountpoints(CLI::App& command, std::vector<std::filesystem::path>& mountpoints,
+                     const char* help) {
+  command.add_option("MOUNTPOINT", mountpoints, help)->check(refuse_empty)->type_name("");
 }
 
 }  // namespace ollamafs

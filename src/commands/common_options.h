@@ -29,7 +29,11 @@ void add_json(CLI::App& command, bool& json);
 // -q, --quiet, for make_progress(); `help` says what is left unsaid.
 void add_quiet(CLI::App& command, bool& quiet, const char* help);
 
-// MOUNTPOINT, which must be given; `help` says what it has to be.
+// MOUNTPOINT, which may be left out; `help` says what it has to be.
 void add_mountpoint(CLI::App& command, std::filesystem::path& mountpoint, const char* help);
+
+// The same, as many as wanted.
+void add_mountpoints(CLI::App& command, std::vector<std::filesystem::path>& mountpoints,
+                     const char* help);
 
 }  // namespace ollamafs

@@ -14,13 +14,18 @@ class Mount final : public Command {
   Mount() : Command{"mount", "Show the models of a store at MOUNTPOINT"} {}
 
   void add_options(CLI::App& app) override {
-    add_mountpoint(app, arguments_.mountpoint, "Made if it is missing");
+    add_mountpoint(app, arguments_.mountpoint, "Made if it is missing (default: ~/ollama-view)");
     add_store(app, arguments_.store);
     app.add_flag("-f,--foreground", arguments_.foreground, "Stay in the foreground");
     app.add_flag("-d,--debug", arguments_.debug, "Likewise, and log every request");
+    app.add_option("--log-file", arguments_.log_file, "Write the log to FILE, not to syslog")
+        ->type_name("FILE")
+        ->check([](const std::string& file) {
+          return std::string{file.empty() ? "may not be empty" : ""};
+        });
     app.add_option("-o", arguments_.options,
-                   "allow_other, uid=, gid=, follow=DIR, hold=S,\nnonempty, poll=S, split=SIZE, "
-                   "verify,\nviews=VIEW,...")
+                   "allow_other, allow_root, uid=, gid=, follow=DIR,\nhold=S, nonempty, poll=S, "
+                   "split=SIZE, verify,\nviews=VIEW,...")
         ->type_name("OPTION,...")
         ->expected(1)
         ->allow_extra_args(false)

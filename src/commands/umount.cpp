@@ -24,12 +24,7 @@ namespace fs = std::filesystem;
 
 // Who is in the way, and how to be done all the same.
 std::string about_busy(const fs::path& path) {
-  std::string text;
-  constexpr std::size_t most = 10;
-  const std::vector<std::string> users = users_of_mount(path);
-  for (std::size_t i = 0; i < std::min(most, users.size()); ++i)
-    text += (text.empty() ? "" : ", ") + users[i];
-  if (users.size() > most) text += fmt::format(" and {} more", users.size() - most);
+  std::string text = list_of(users_of_mount(path));
   if (!text.empty()) text = "\nit is in use by " + text;
   return text + fmt::format(
                     "\nclose what is open there, or let it be read to its end with "
@@ -46,40 +41,70 @@ std::string advice(const std::string& obstacle, const fs::path& path) {
 
 // What root has mounted only root can unmount: said before fusermount3 has its say.
 void refuse_roots(const MountEntry& mount, const fs::path& path) {
-  const bool is_roots = ("," + mount.options + ",").find(",user_id=0,") != std::string::npos;
-  if (!is_roots || ::geteuid() == 0) return;
+  if (owner_of(mount) != uid_t{0} || ::geteuid() == 0) return;
   throw CommandError{fmt::format("root has mounted {}: `sudo ollamafs umount {}`",
                                  printable(path.string()), shell_word(path.native()))};
 }
 
+void end_mount(const fs::path& given, bool lazy) {
+  const fs::path path = real_mountpoint(given);
+  const std::string shown = printable(path.string());
+  const auto entry = mounted_at(path);
+  if (!entry || entry->type != kMountType) {
+    throw CommandError{
+        fmt::format("{} is not a mount of ollamafs{}", shown,
+                    entry ? fmt::format(", but of {}", printable(entry->type)) : "")};
+  }
+  refuse_roots(*entry, path);
+  if (const auto obstacle = unmount(path, lazy)) {
+    throw CommandError{
+        fmt::format("cannot unmount {}: {}{}", shown, *obstacle, advice(*obstacle, path))};
+  }
+}
+
+// The one mount of this user's, for who does not say which.
+fs::path only_mount() {
+  std::string mine, others;
+  std::vector<fs::path> places;
+  for (const MountEntry& mount : mounts_of_ollamafs()) {
+    const bool is_mine = owner_of(mount) == ::geteuid();
+    if (is_mine) places.emplace_back(mount.mountpoint);
+    (is_mine ? mine : others) += "\n  " + shell_word(mount.mountpoint);
+  }
+  if (places.size() == 1) return places.front();
+  if (places.size() > 1)
+    throw CommandError{"there are several mounts: name those that are to end, of" + mine,
+                       ExitStatus::usage};
+  throw CommandError{others.empty() ? "there is no mount of ollamafs"
+                                    : "this user has no mount of ollamafs, others have" + others};
+}
+
 class Umount final : public Command {
  public:
-  Umount() : Command{"umount", "End a mount"} {}
+  Umount() : Command{"umount", "End mounts"} {}
 
   void add_options(CLI::App& app) override {
-    add_mountpoint(app, mountpoint_, "Where it is");
+    add_mountpoints(app, mountpoints_, "Where they are (default: the only one of yours)");
     app.add_flag("-l,--lazy", lazy_, "Even if it is busy: hide it now, end it later");
   }
 
+  // All that can be ended are, whatever becomes of the others.
   ExitStatus run() override {
-    const fs::path path = real_mountpoint(mountpoint_);
-    const std::string shown = printable(path.string());
-    const auto entry = mounted_at(path);
-    if (!entry || entry->type != kMountType) {
-      throw CommandError{
-          fmt::format("{} is not a mount of ollamafs{}", shown,
-                      entry ? fmt::format(", but of {}", printable(entry->type)) : "")};
+    if (mountpoints_.empty()) mountpoints_ = {only_mount()};
+    std::string complaints;
+    for (const fs::path& mountpoint : mountpoints_) {
+      try {
+        end_mount(mountpoint, lazy_);
+      } catch (const CommandError& error) {
+        complaints += (complaints.empty() ? "" : "\n") + std::string{error.what()};
+      }
     }
-    refuse_roots(*entry, path);
-    if (const auto obstacle = unmount(path, lazy_)) {
-      throw CommandError{
-          fmt::format("cannot unmount {}: {}{}", shown, *obstacle, advice(*obstacle, path))};
-    }
+    if (!complaints.empty()) throw CommandError{complaints};
     return ExitStatus::ok;
   }
 
  private:
-  fs::path mountpoint_;
+  std::vector<fs::path> mountpoints_;
   bool lazy_ = false;
 };
 

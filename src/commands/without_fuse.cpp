@@ -30,8 +30,21 @@ class Missing final : public Command {
 
 std::vector<std::unique_ptr<Command>> mount_commands() {
   std::vector<std::unique_ptr<Command>> commands;
-  for (const char* name : {"mount", "umount"}) commands.push_back(std::make_unique<Missing>(name));
+  for (const char* name : {"mount", "umount", "status"})
+    commands.push_back(std::make_unique<Missing>(name));
   return commands;
+}
+
+bool is_called_by_mount(const char*) {
+  return false;
+}
+
+ExitStatus mount_as_asked(int, char**) {
+  return ExitStatus::usage;
+}
+
+int status_for_mount(ExitStatus status) noexcept {
+  return static_cast<int>(status);
 }
 
 std::string libfuse_version() {

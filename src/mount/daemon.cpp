@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <ctime>
 #include <utility>
 
 #include "fs/views/views.h"
@@ -52,12 +53,12 @@ Daemon::Daemon(const Wanted& wanted, Log& log)
     : log_{log},
       options_{wanted.options},
       access_{wanted.access},
+      manager_{wanted.manager},
       signals_{std::make_unique<SignalWatcher>(
           [this](int signal, int count) { on_signal(signal, count); })},
       store_{open_store(wanted.store, access_.outside_links(), options_.follow, wanted.calls)},
       scanner_{store_, !options_.poll},
-      mountpoint_{{real_mountpoint(wanted.mountpoint), store_.path(), options_.nonempty,
-                   access_.mountpoint_owner()},
+      mountpoint_{{wanted.place, store_.path(), options_.nonempty, access_.mountpoint_owner()},
                   log} {
   scanned_ = scanner_.scan();
   log_->debug("{} models, {} blobs", scanned_->models().size(), scanned_->blobs().size());
@@ -72,6 +73,7 @@ Daemon::Daemon(const Wanted& wanted, Log& log)
       [this](const std::string& message) { log_->error("{}", message); },
       [this](CacheNotices notices) { notifier_->add(std::move(notices)); }, options_.hold,
       options_.verify ? Verify::yes : Verify::no);
+  file_system_->tell_status_by([this] { return to_json(status()); });
   make_session(wanted.debug);
   notifier_ = std::make_unique<CacheNotifier>(
       [this](const CacheNotice& notice) { session_->forget(notice); });
@@ -92,7 +94,8 @@ void Daemon::make_session(bool debug) {
 ExitStatus Daemon::run(const std::function<void()>& ready) {
   if (stopping_) return ExitStatus::failed;
   file_system_->pins().enable(false);
-  session_->mount(mountpoint_.path());
+  since_ = std::time(nullptr);
+  session_->mount(mountpoint_.target());
   own_mount_.emplace(mountpoint_.path());
   mounted_ = true;
   if (stopping_) return ExitStatus::failed;  // a signal came while the mount was made
@@ -122,13 +125,15 @@ void Daemon::start_live_view() {
 
 // On the waiter's thread.
 void Daemon::wait_for_answer(const std::function<void()>& ready) noexcept try {
-  // The large blob is opened because the kernel tells only then whether it takes blobs.
-  answered_ = mount_answers(mountpoint_.path(), large_blob_);
+  // The large blob is opened because the kernel tells only then whether it takes blobs. What autofs
+  // waits for cannot be asked yet; who comes to it is answered as soon as run() does.
+  answered_ = mountpoint_.is_automounted() || mount_answers(mountpoint_.path(), large_blob_);
   file_system_->pins().enable(true);
   if (!answered_) return;
   log_->info("{} shows the models of {}", printable(mountpoint_.path().string()),
              printable(store_.path().string()));
   log_->info("{}", blob_access_note(session_->blob_access()));
+  manager_.tell("READY=1");
   ready();
 } catch (const std::exception& error) {
   log_->error("cannot go to the background: {}", error.what());
@@ -170,6 +175,27 @@ bool Daemon::detach() noexcept try {
   return false;
 }
 
+// On any thread that answers requests.
+MountReport Daemon::status() const {
+  const auto tree = file_system_->current();
+  MountReport report;
+  report.store = store_.path().string();
+  report.is_gone = tree->catalog().is_gone();
+  for (const Model& model : tree->catalog().models()) {
+    ++report.models;
+    if (file_system_->fault_of(model)) report.add_broken(model.shown);
+  }
+  const BlobAccess access = session_->blob_access();
+  if (access.way != BlobAccess::Way::untried)
+    report.passthrough = access.way == BlobAccess::Way::passthrough;
+  report.access = blob_access_note(access);
+  report.since = since_;
+  report.bytes_read = file_system_->files().bytes_read();
+  report.pid = ::getpid();
+  report.version = OLLAMAFS_VERSION;
+  return report;
+}
+
 // On the signals' thread. The first signal takes the mount out of sight and lets what is open be
 // read to its end. The second ends that too (docs/view.md §6); what then still waits for a disk is
 // given kLeaveAtOnce, after which the process goes without it.
@@ -180,6 +206,7 @@ void Daemon::on_signal(int signal, int count) {
     return;
   }
   if (count == 0) {
+    manager_.tell("STOPPING=1");
     log_->info("unmounting: {}", ::strsignal(signal));
     if (detach()) return;
   } else {

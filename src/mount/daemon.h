@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -17,7 +18,9 @@
 #include "src/mount/mount_access.h"
 #include "src/mount/mount_options.h"
 #include "src/mount/mount_point.h"
+#include "src/mount/mount_report.h"
 #include "src/mount/own_mount.h"
+#include "src/mount/service_manager.h"
 #include "src/mount/signals.h"
 #include "src/say/exit_status.h"
 #include "store/catalog/store_scanner.h"
@@ -50,11 +53,12 @@ class Daemon {
   // What it serves, where, and how. All that is referred to must outlive the daemon.
   struct Wanted {
     const StoreChoice& store;
-    const std::filesystem::path& mountpoint;  // as it was typed
+    const MountPlace& place;
     const MountOptions& options;
     const MountAccess& access;
-    const FileCalls& calls;  // that read the store
-    bool debug;              // log every request
+    const FileCalls& calls;         // that read the store
+    const ServiceManager& manager;  // told when the mount answers, and when it ends
+    bool debug;                     // log every request
   };
 
   // Reads the store and makes the mount point ready; nothing is mounted yet. Must be made before
@@ -79,6 +83,7 @@ class Daemon {
   void stop();
   bool detach() noexcept;
 
+  [[nodiscard]] MountReport status() const;
   void on_signal(int signal, int count);
   void on_passthrough_refused(BlobAccess access);
   std::shared_ptr<const Tree> make_tree(std::shared_ptr<const Catalog> catalog,
@@ -90,6 +95,7 @@ class Daemon {
   Log& log_;
   const MountOptions& options_;
   const MountAccess& access_;
+  const ServiceManager& manager_;
   std::string access_note_;             // as it was said last
   std::atomic<bool> stopping_ = false;  // a signal came
   std::atomic<bool> mounted_ = false;
@@ -107,6 +113,7 @@ class Daemon {
   std::unique_ptr<LiveView> live_view_;
   std::optional<OwnMount> own_mount_;
   std::thread waiter_;
+  std::int64_t since_ = 0;  // when it was mounted, seconds since the epoch
 };
 
 }  // namespace ollamafs

@@ -1,6 +1,8 @@
 #include "src/mount/log.h"
 
+#include <fmt/format.h>
 #include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/sinks/syslog_sink.h>
 #include <spdlog/spdlog.h>
@@ -10,6 +12,8 @@
 #include <vector>
 
 #include "fs/kernel/session.h"
+#include "src/say/exit_status.h"
+#include "store/base/text.h"
 
 namespace ollamafs {
 namespace {
@@ -35,15 +39,29 @@ std::unique_ptr<spdlog::formatter> formatter(const std::string& pattern) {
   return result;
 }
 
+spdlog::sink_ptr open_log_file(const std::filesystem::path& path) try {
+  auto file = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path.string());
+  file->set_formatter(formatter("%Y-%m-%dT%H:%M:%S%z ollamafs[%P]: %*%v"));
+  return file;
+} catch (const spdlog::spdlog_ex& error) {
+  throw CommandError{
+      fmt::format("the log file {}: {}", printable(path.string()), printable(error.what()))};
+}
+
 }  // namespace
 
-Log::Log(bool debug)
+Log::Log(const Options& options)
     : sinks_{std::make_shared<spdlog::sinks::dist_sink_mt>()},
       logger_{std::make_shared<spdlog::logger>("ollamafs", sinks_)} {
   const auto terminal = std::make_shared<spdlog::sinks::stderr_sink_mt>();
   terminal->set_formatter(formatter("ollamafs: %*%v"));
+  if (options.quiet) terminal->set_level(spdlog::level::warn);
   sinks_->add_sink(terminal);
-  logger_->set_level(debug ? spdlog::level::debug : spdlog::level::info);
+  if (!options.file.empty()) {
+    file_ = open_log_file(options.file);
+    sinks_->add_sink(file_);
+  }
+  logger_->set_level(options.debug ? spdlog::level::debug : spdlog::level::info);
   logger_->flush_on(spdlog::level::trace);
   spdlog::set_default_logger(logger_);
   set_libfuse_log([](bool error, const std::string& line) {
@@ -51,7 +69,11 @@ Log::Log(bool debug)
   });
 }
 
-void Log::move_to_syslog() {
+void Log::leave_terminal() {
+  if (file_) {
+    sinks_->set_sinks({file_});
+    return;
+  }
   const auto syslog =
       std::make_shared<spdlog::sinks::syslog_sink_mt>("ollamafs", LOG_PID, LOG_DAEMON, true);
   syslog->set_formatter(formatter("%*%v"));

@@ -61,6 +61,8 @@ TreeOptions MountAccess::tree_options(const StoreDir& store, const Catalog& cata
   if (sudo_) {
     tree.root = TreeOptions::Root{0700, sudo_->uid, sudo_->gid};
     note = fmt::format("open to {} only, who called sudo", printable(sudo_->name));
+  } else if (options_.allow_root) {
+    tree.root = TreeOptions::Root{0700, ::geteuid(), ::getegid()};
   } else if (options_.allow_other) {
     const StoreAudience audience = audience_of(store, catalog);
     tree.root = root_for(audience);

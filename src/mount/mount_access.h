@@ -19,7 +19,9 @@ class MountAccess {
   explicit MountAccess(const MountOptions& options);
 
   // Whether the kernel may let others than the mounting user in at all.
-  [[nodiscard]] bool allow_other() const noexcept { return options_.allow_other || sudo_; }
+  [[nodiscard]] bool allow_other() const noexcept {
+    return options_.allow_other || options_.allow_root || sudo_;
+  }
 
   // Whether it took sudo to make the mount, and so takes it to end it.
   [[nodiscard]] static bool by_sudo() { return sudo_caller().has_value(); }
@@ -33,7 +35,8 @@ class MountAccess {
   [[nodiscard]] std::optional<std::pair<uid_t, gid_t>> mountpoint_owner() const;
 
   // The nodes' owners, and the root directory as narrow as it must be: for who called sudo alone,
-  // or with -o allow_other for those who could read the store itself. `note` is a printable
+  // with -o allow_root for this user, or with -o allow_other for those who could read the store
+  // itself; root enters whatever the mode, once the kernel lets it. `note` is a printable
   // sentence about who that is, where it is not everybody or the mounting user. `before` is the
   // root directory that is shown until now, if any.
   [[nodiscard]] TreeOptions tree_options(const StoreDir& store, const Catalog& catalog,

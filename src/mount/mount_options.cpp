@@ -21,6 +21,21 @@ constexpr std::array<std::string_view, 5> kAlways = {"ro", "nosuid", "nodev", "n
                                                      "default_permissions"};
 constexpr std::array<std::string_view, 4> kNever = {"rw", "suid", "dev", "exec"};
 
+// What a line of fstab says to others than the file system (mount(8), "FILESYSTEM-INDEPENDENT MOUNT
+// OPTIONS"), or of writing and of times of access, which nothing here has.
+constexpr std::array<std::string_view, 27> kForOthers = {
+    "defaults", "auto",  "noauto",      "_netdev",  "user",          "nouser",     "users",
+    "nousers",  "owner", "noowner",     "group",    "nogroup",       "async",      "sync",
+    "dirsync",  "atime", "noatime",     "diratime", "relatime",      "nodiratime", "norelatime",
+    "silent",   "loud",  "strictatime", "lazytime", "nostrictatime", "nolazytime"};
+constexpr std::array<std::string_view, 4> kForOthersPrefixes = {"x-", "X-", "comment=", "user="};
+
+bool is_for_others(std::string_view word) {
+  return std::ranges::find(kForOthers, word) != kForOthers.end() ||
+         std::ranges::any_of(kForOthersPrefixes,
+                             [&](std::string_view prefix) { return word.starts_with(prefix); });
+}
+
 [[noreturn]] void refuse(const std::string& message) {
   throw CommandError{message, ExitStatus::usage};
 }
@@ -97,7 +112,23 @@ ViewSet only_view(const std::string& value) {
   refuse(fmt::format("-o views={}: no such view, there are:{}", printable(value), known));
 }
 
-void apply(MountOptions& options, const std::string& word) {
+// Takes an option that changes nothing here, and refuses every other.
+void take_or_refuse(MountOptions& options, const std::string& word, OptionRules rules) {
+  if (word == "auto_unmount") {
+    refuse(
+        "-o auto_unmount: leave it out; a signal unmounts, and what a killed daemon has left is "
+        "cleared by the next mount there");
+  }
+  if (word == "remount") refuse("-o remount: unmount it, and mount it anew with other options");
+  if (word == "rw" && rules.rw_means_nothing) return;
+  if (std::ranges::find(kNever, word) != kNever.end())
+    refuse(fmt::format("-o {}: the view is always ro,nosuid,nodev,noexec", word));
+  if (std::ranges::find(kAlways, word) != kAlways.end() || is_for_others(word)) return;
+  if (!rules.skip_unknown) refuse(fmt::format("unknown option: -o {}", printable(word)));
+  options.skipped.push_back(word);
+}
+
+void apply(MountOptions& options, const std::string& word, OptionRules rules) {
   const std::size_t equals = word.find('=');
   const std::string name = word.substr(0, equals);
   const std::string value = equals == std::string::npos ? "" : word.substr(equals + 1);
@@ -112,6 +143,10 @@ void apply(MountOptions& options, const std::string& word) {
   };
   if (is_flag("allow_other")) {
     options.allow_other = true;
+  } else if (is_flag("allow_root")) {
+    options.allow_root = true;
+  } else if (is_flag("nofail")) {
+    options.nofail = true;
   } else if (is_flag("nonempty")) {
     options.nonempty = true;
   } else if (is_flag("verify")) {
@@ -130,16 +165,14 @@ void apply(MountOptions& options, const std::string& word) {
     options.hold = seconds(name, value, 0);
   } else if (has_value("split")) {
     options.split = split_size(value);
-  } else if (std::ranges::find(kNever, word) != kNever.end()) {
-    refuse(fmt::format("-o {}: the view is always ro,nosuid,nodev,noexec", word));
-  } else if (std::ranges::find(kAlways, word) == kAlways.end()) {
-    refuse(fmt::format("unknown option: -o {}", printable(word)));
+  } else {
+    take_or_refuse(options, word, rules);
   }
 }
 
 }  // namespace
 
-MountOptions parse_mount_options(const std::vector<std::string>& arguments) {
+MountOptions parse_mount_options(const std::vector<std::string>& arguments, OptionRules rules) {
   MountOptions options;
   for (const std::string& argument : arguments) {
     bool is_in_views = false;  // views=models,archives: the list goes on behind its commas
@@ -150,9 +183,11 @@ MountOptions parse_mount_options(const std::vector<std::string>& arguments) {
         continue;
       }
       is_in_views = word.starts_with("views=");
-      apply(options, word);
+      apply(options, word, rules);
     }
   }
+  if (options.allow_other && options.allow_root)
+    refuse("-o allow_other and -o allow_root: only one of them");
   return options;
 }
 

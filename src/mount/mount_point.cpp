@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -53,8 +55,22 @@ fs::path real_mountpoint(const fs::path& given) {
   return above / path.filename();
 }
 
-MountPoint::MountPoint(Wanted wanted, Log& log) : path_{std::move(wanted.path)} {
+MountPlace find_mount_place(const fs::path& given) {
+  MountPlace place{real_mountpoint(given)};
+  UniqueFd directory{::open(place.path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
+  struct statfs st {};
+  if (directory && ::fstatfs(directory.get(), &st) == 0 && st.f_type == AUTOFS_SUPER_MAGIC)
+    place.automounted = std::move(directory);
+  return place;
+}
+
+MountPoint::MountPoint(const Wanted& wanted, Log& log)
+    : place_{wanted.place}, path_{wanted.place.path} {
   refuse_nesting(wanted.store);
+  if (is_automounted()) {
+    refuse_mounted();
+    return;
+  }
   clear_stale_mounts(log);
   refuse_mounted();  // first: what another user has mounted may not even be looked at
   struct stat st {};
@@ -74,6 +90,11 @@ MountPoint::MountPoint(Wanted wanted, Log& log) : path_{std::move(wanted.path)} 
 // Only the directory itself, and only if nobody has put anything into it.
 MountPoint::~MountPoint() {
   if (created_) ::rmdir(path_.c_str());
+}
+
+fs::path MountPoint::target() const {
+  if (!is_automounted()) return path_;
+  return fmt::format("/proc/self/fd/{}", place_.automounted.get());
 }
 
 void MountPoint::refuse_nesting(const fs::path& store) const {
@@ -107,7 +128,7 @@ void MountPoint::clear_stale_mounts(Log& log) const {
 
 void MountPoint::refuse_mounted() const {
   const auto entry = mounted_at(path_);
-  if (!entry) return;
+  if (!entry || (is_automounted() && entry->type == "autofs")) return;
   if (entry->type == kMountType) {
     throw CommandError{
         fmt::format("{} is in use: it shows the store {} already; `{}ollamafs umount {}` ends that",

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <fstream>
-#include <map>
 #include <system_error>
 
 #include "store/base/text.h"
@@ -63,19 +62,25 @@ std::string name_of(const fs::path& process) {
 
 }  // namespace
 
-std::vector<std::string> users_of_mount(const fs::path& path) {
-  std::map<long, std::string> users;
+std::vector<MountUser> users_of_mount(const fs::path& path) {
+  std::vector<MountUser> users;
   std::error_code ec;
   for (fs::directory_iterator it{"/proc", ec}, end; !ec && it != end; it.increment(ec)) {
     const std::string pid = it->path().filename().string();
     if (!std::ranges::all_of(pid, [](char c) { return c >= '0' && c <= '9'; })) continue;
-    if (uses(it->path(), path))
-      users.emplace(std::stol(pid), fmt::format("{} (pid {})", name_of(it->path()), pid));
+    if (uses(it->path(), path)) users.push_back({std::stol(pid), name_of(it->path())});
   }
-  std::vector<std::string> names;
-  names.reserve(users.size());
-  for (auto& [pid, name] : users) names.push_back(std::move(name));
-  return names;
+  std::ranges::sort(users, {}, &MountUser::pid);
+  return users;
+}
+
+std::string list_of(const std::vector<MountUser>& users) {
+  constexpr std::size_t most = 10;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(most, users.size()); ++i)
+    text += fmt::format("{}{} (pid {})", text.empty() ? "" : ", ", users[i].name, users[i].pid);
+  if (users.size() > most) text += fmt::format(" and {} more", users.size() - most);
+  return text;
 }
 
 }  // namespace ollamafs

@@ -10,11 +10,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <sstream>
+#include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "store/base/text.h"
 #include "store/base/unique_fd.h"
@@ -84,6 +87,29 @@ std::optional<MountEntry> mounted_at(const std::filesystem::path& path) {
     if (entry.mountpoint == path) found = std::move(entry);
   }
   return found;
+}
+
+std::vector<MountEntry> mounts_of_ollamafs() {
+  std::vector<MountEntry> topmost;  // at each place
+  for (MountEntry& entry : mount_table()) {
+    std::erase_if(topmost,
+                  [&](const MountEntry& below) { return below.mountpoint == entry.mountpoint; });
+    topmost.push_back(std::move(entry));
+  }
+  std::erase_if(topmost, [](const MountEntry& entry) { return entry.type != kMountType; });
+  return topmost;
+}
+
+std::optional<uid_t> owner_of(const MountEntry& mount) {
+  constexpr std::string_view name = ",user_id=";
+  const std::string options = "," + mount.options;
+  const auto at = options.find(name);
+  uid_t user = 0;
+  if (at == options.npos) return std::nullopt;
+  const char* const digits = options.data() + at + name.size();
+  const auto [end, ec] = std::from_chars(digits, options.data() + options.size(), user);
+  if (ec != std::errc{}) return std::nullopt;
+  return user;
 }
 
 // stat() and opendir() may be answered from the kernel's memory of a dead mount, this is not.

@@ -15,6 +15,13 @@ namespace ollamafs {
 // point. `path` is absolute and without symlinks. Throws as mount_table.
 [[nodiscard]] std::optional<MountEntry> mounted_at(const std::filesystem::path& path);
 
+// The mounts of ollamafs that this process can come to, in the order in which they were made.
+// Throws as mounted_at.
+[[nodiscard]] std::vector<MountEntry> mounts_of_ollamafs();
+
+// Who has made a mount of ollamafs, and may end it.
+[[nodiscard]] std::optional<uid_t> owner_of(const MountEntry& mount);
+
 // Whether what is mounted at `path` has lost the daemon that served it.
 [[nodiscard]] bool is_dead(const std::filesystem::path& path);
 

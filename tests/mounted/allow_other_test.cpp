@@ -206,6 +206,17 @@ TEST_F(MountForAllByAUser, ShowsTheStoreToWhomTheStoreWould) {
   }
 }
 
+// A backup by root of a home in which a view is mounted, say.
+TEST_F(MountForAllByAUser, CanBeForRootAlone) {
+  const NewOver conf{"/etc/fuse.conf", "user_allow_other\n", "0644"};
+  give_store("games:man", "0755");
+  const Mount mount{store_.root(),
+                    {.arguments = {"-o", "allow_root"}, .run = {.as = User::named("games")}}};
+  EXPECT_EQ(owner_and_mode(mount.path()), "games:games 700");
+  for (const Reader& reader : {games_, root_}) expect_reads(reader, mount.path());
+  for (const Reader& reader : {nobody_, in_group_}) expect_denied(reader, mount.path());
+}
+
 // Who may read the user's other files may not read them for others.
 TEST_F(MountForAllByAUser, RefusesALinkOutOfTheStore) {
   const NewOver conf{"/etc/fuse.conf", "user_allow_other\n", "0644"};

@@ -58,8 +58,10 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(HelpCase{{}, {"mount", "umount", "list", "--help", "--version"}},
                       HelpCase{{"mount"},
                                {"MOUNTPOINT", "--store", "-f", "--foreground", "-d", "--debug",
-                                "-o", "allow_other", "uid=", "gid=", "follow=DIR", "nonempty"}},
+                                "-o", "allow_other", "allow_root", "--log-file",
+                                "uid=", "gid=", "follow=DIR", "nonempty"}},
                       HelpCase{{"umount"}, {"MOUNTPOINT", "-l", "--lazy"}},
+                      HelpCase{{"status"}, {"--json"}},
                       HelpCase{{"list"}, {"--store", "--follow", "--json"}}),
     [](const auto& param) {
       return param.param.command.empty() ? "ollamafs" : param.param.command.front();
@@ -75,6 +77,22 @@ TEST_P(Help, ComesOnStdoutWithin80Columns) {
     for (const std::string& word : GetParam().told) EXPECT_THAT(result.out, HasSubstr(word));
     for (const std::string& line : lines_of(result.out)) EXPECT_LE(line.size(), 80u) << line;
   }
+}
+
+TEST_P(Help, ComesByTheCommandHelpToo) {
+  Words command = GetParam().command;
+  command.push_back("--help");
+  const std::string help = ollamafs(command).out;
+  command.pop_back();
+  command.insert(command.begin(), "help");
+  const Result result = ollamafs(command);
+  EXPECT_EQ(result.status, 0);
+  EXPECT_EQ(result.err, "");
+  EXPECT_EQ(result.out, help);
+}
+
+TEST(Version, HasAShortOption) {
+  EXPECT_EQ(ollamafs({"-V"}).out, ollamafs({"--version"}).out);
 }
 
 TEST(Version, NamesTheProgramAndEachLibraryItRunsWith) {
@@ -113,8 +131,8 @@ INSTANTIATE_TEST_SUITE_P(
         UsageCase{"NoSubcommand", {}, "subcommand"},
         UsageCase{"UnknownSubcommand", {"mont", "PLACE"}, "mont"},
         UsageCase{"UnknownOption", {"--frobnicate"}, "--frobnicate"},
-        UsageCase{"MountWithoutMountpoint", {"mount"}, "MOUNTPOINT"},
-        UsageCase{"UmountWithoutMountpoint", {"umount"}, "MOUNTPOINT"},
+        UsageCase{"EmptyMountpoint", {"mount", ""}, "MOUNTPOINT"},
+        UsageCase{"HelpOfNoCommand", {"help", "mont"}, "mont"},
         UsageCase{"TwoMountpoints", {"mount", "PLACE", "another"}, "another"},
         UsageCase{"UnknownOptionOfMount", {"mount", "--frobnicate", "PLACE"}, "--frobnicate"},
         UsageCase{"UnknownOptionOfUmount", {"umount", "--frobnicate", "PLACE"}, "--frobnicate"},

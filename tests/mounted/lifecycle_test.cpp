@@ -9,6 +9,7 @@
 #include <string>
 #include <thread>
 
+#include "tests/mounted/access.h"
 #include "tests/mounted/life.h"
 #include "tests/mounted/mount.h"
 #include "tests/mounted/slow_fusermount.h"
@@ -170,6 +171,51 @@ TEST_F(MadeMountPoint, ThatWasThereStays) {
   ASSERT_EQ(umount({place.path().string()}).status, 0);
   ASSERT_TRUE(eventually([&] { return place.daemons().empty(); }));
   EXPECT_TRUE(fs::is_empty(place.path()));
+}
+
+// ---- a mount point that nobody names ----
+
+class UsualMountPoint : public Life {
+ protected:
+  UsualMountPoint() { must({"chown", "games", home_.path().string()}); }
+
+  [[nodiscard]] Result mount_at_home(RunOptions options) const {
+    options.environment["HOME"] = home_.path().string();
+    return run({binary(), "mount", "--store", store_.root().string()}, options);
+  }
+
+  const Place home_;
+  const fs::path view_ = home_.path() / "ollama-view";
+};
+
+TEST_F(UsualMountPoint, IsInTheHomeOfWhoMounts) {
+  for (const RunOptions& user : {RunOptions{}, as_games_}) {
+    const Result result = mount_at_home(user);
+    ASSERT_EQ(result.status, 0) << result.err;
+    EXPECT_EQ(must({"ls", (view_ / "models").string()}, user), "llama3.2+3b\n");
+    ASSERT_EQ(umount({view_.string()}, user).status, 0);
+    EXPECT_TRUE(eventually([&] { return is_gone(view_); }));
+  }
+}
+
+// Whose $HOME may be root's.
+TEST_F(UsualMountPoint, IsInTheHomeOfWhoCalledSudo) {
+  const User games = *as_games_.as;
+  std::string users = read_file("/etc/passwd");
+  const std::size_t line = users.find("\ngames:") + 1;
+  users.replace(line, users.find('\n', line) - line,
+                "games:x:" + std::to_string(games.uid) + ":" + std::to_string(games.gid) +
+                    "::" + home_.path().string() + ":/bin/sh");
+  const NewOver passwd{"/etc/passwd", users, "0644"};
+  const Result result = run({binary(), "mount", "--store", store_.root().string()},
+                            {.environment = {{"HOME", "/nowhere"},
+                                             {"SUDO_UID", std::to_string(games.uid)},
+                                             {"SUDO_GID", std::to_string(games.gid)},
+                                             {"SUDO_USER", "games"}}});
+  ASSERT_EQ(result.status, 0) << result.err;
+  EXPECT_EQ(must({"ls", (view_ / "models").string()}, as_games_), "llama3.2+3b\n");
+  ASSERT_EQ(umount({view_.string()}).status, 0);
+  EXPECT_TRUE(eventually([&] { return is_gone(view_); }));
 }
 
 }  // namespace

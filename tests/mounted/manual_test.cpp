@@ -51,7 +51,7 @@ Names options_in_help(const std::vector<std::string>& command) {
   for (std::string line; std::getline(lines, line);) {
     if (line.rfind("  -", 0) != 0) continue;
     const std::string head = line.substr(2, line.find(' ', 2) - 2);
-    names.merge(all_matches(head, "(--?[a-z][a-z-]*)"));
+    names.merge(all_matches(head, "(--?[a-zA-Z][a-z-]*)"));
   }
   return names;
 }
@@ -63,7 +63,7 @@ Names options_in_page(const std::string& heading) {
   for (std::string line; std::getline(lines, line);) {
     if (line.rfind(".It Fl ", 0) != 0) continue;
     const std::string flags = line.substr(6, line.find(" Ar ") - 6);
-    for (const std::string& name : all_matches(flags, "[ ](-?[a-z][a-z-]*)"))
+    for (const std::string& name : all_matches(flags, "[ ](-?[a-zA-Z][a-z-]*)"))
       names.insert("-" + name);
   }
   return names;
@@ -79,8 +79,8 @@ TEST_P(Commands, HaveTheSameOptionsInTheHelpAndInTheManualPage) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Each, Commands,
-                         testing::Values("mount", "umount", "list", "show", "export", "import",
-                                         "verify", "du", "prune"),
+                         testing::Values("mount", "umount", "status", "list", "show", "export",
+                                         "import", "verify", "du", "prune"),
                          [](const auto& command) { return command.param; });
 
 TEST(ManualPage, HasEveryCommandOfTheHelp) {

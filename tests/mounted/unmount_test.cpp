@@ -142,6 +142,62 @@ TEST_F(Umount, OfAnotherUsersMountAdvisesSudo) {
   EXPECT_TRUE(is_mounted(place.path()));
 }
 
+// ---- ollamafs umount, when nobody says which ----
+
+class UmountAlone : public Life {
+ protected:
+  // The lines of sh where nobody has mounted anything else: $0 is the program, $1
+  // the store, $2 and $3 are two places.
+  [[nodiscard]] Result alone(const std::string& lines) const {
+    return run({"unshare", "-m", "sh", "-ec",
+                "umount -l -a -t fuse.ollamafs 2>/dev/null || true\n" + lines, binary(),
+                store_.root(), first_.path(), second_.path()});
+  }
+
+  const Place first_, second_;
+};
+
+TEST_F(UmountAlone, EndsTheOnlyMount) {
+  const Result result = alone("$0 mount --store $1 $2; $0 umount; ! findmnt $2");
+  EXPECT_EQ(result.status, 0) << result.err;
+}
+
+TEST_F(UmountAlone, NamesSeveralAndEndsNone) {
+  const Result result = alone(
+      "$0 mount --store $1 $2; $0 mount --store $1 $3\n"
+      "$0 umount || echo status $?; findmnt $2; findmnt $3; $0 umount $2 $3; ! findmnt $2");
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("status 2"));
+  EXPECT_THAT(result.err, AllOf(HasSubstr("several"), HasSubstr(first_.path().string()),
+                                HasSubstr(second_.path().string())));
+}
+
+TEST_F(UmountAlone, OfNothingSaysSo) {
+  const Result result = alone("$0 umount");
+  EXPECT_EQ(result.status, 1);
+  EXPECT_THAT(result.err, HasSubstr("there is no mount of ollamafs"));
+}
+
+// What another user has mounted is not ended by the way, not even by root.
+TEST_F(UmountAlone, LeavesTheMountsOfOthersAlone) {
+  const Result result = alone(
+      "chown games $2; setpriv --reuid games --regid games --clear-groups $0 mount --store $1 $2\n"
+      "$0 umount || echo status $?; findmnt $2\n"
+      "$0 umount $2");
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("status 1"));
+  EXPECT_THAT(result.err, AllOf(HasSubstr("others have"), HasSubstr(first_.path().string())));
+}
+
+TEST_F(UmountAlone, OfSeveralEndsAllThatItCan) {
+  const Result result = alone(
+      "$0 mount --store $1 $2\n"
+      "$0 umount $3 $2 || echo status $?; ! findmnt $2");
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("status 1"));
+  EXPECT_THAT(result.err, HasSubstr(second_.path().string() + " is not a mount of ollamafs"));
+}
+
 // ---- mounts whose daemon has died ----
 
 TEST_F(DeadMount, IsClearedByTheNextWithAMessage) {

@@ -98,6 +98,17 @@ if names:
 os.execvp(sys.argv[2], sys.argv[2:])
 END
 
+# Prints each message that comes to the socket of a service manager: SOCKET
+cat >"$work/listen.py" <<'END'
+import os, socket, sys
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+listener.bind(sys.argv[1])
+os.chmod(sys.argv[1], 0o666)
+while True:
+    print(listener.recv(4096).decode(), flush=True)
+END
+notify=
+
 # as_unit COMMAND...: as the system-wide unit would be run. It replaces this shell.
 as_unit() {
   user=$(value User)
@@ -107,7 +118,7 @@ as_unit() {
   done
   system_calls "$home.calls"
   set -- env -i HOME=/ PATH=/usr/bin:/bin OLLAMA_MODELS="$home/store" \
-    python3 "$work/only.py" "$home.calls" "$@"
+    ${notify:+NOTIFY_SOCKET="$notify"} python3 "$work/only.py" "$home.calls" "$@"
   [ "$(value NoNewPrivileges)" != yes ] || set -- --no-new-privs "$@"
   [ -z "$(value CapabilityBoundingSet)" ] ||
     set -- --bounding-set "$(capabilities CapabilityBoundingSet)" "$@"
@@ -217,6 +228,25 @@ test_it_mounts_for_who_may_read_the_store() {
   ! grep -q "Cannot open: Perm" "$home.log" || fail "a member may not read everything"
   may_not_look test-other "$(view)"
   stop TERM
+}
+
+# With its very rights and system calls.
+test_systemd_is_told_when_it_is_mounted_and_when_it_ends() {
+  for unit in "$system_unit" "$user_unit"; do
+    [ "$(value Type "$unit")" = notify ] || fail "$unit"
+  done
+  make_store "$closed"
+  notify=$work/notify
+  python3 "$work/listen.py" "$notify" >"$home.told" &
+  listener=$!
+  for _ in $(seq 200); do [ ! -S "$notify" ] || break; sleep 0.05; done
+  start
+  for _ in $(seq 200); do [ ! -s "$home.told" ] || break; sleep 0.05; done
+  [ "$(cat "$home.told")" = READY=1 ] || fail "told: $(cat "$home.told")"
+  stop TERM
+  for _ in $(seq 200); do ! grep -q STOPPING=1 "$home.told" || break; sleep 0.05; done
+  kill "$listener"
+  grep -q STOPPING=1 "$home.told" || fail "told: $(cat "$home.told")"
 }
 
 test_it_mounts_an_open_store_for_everybody() {

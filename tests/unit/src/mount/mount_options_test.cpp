@@ -77,6 +77,41 @@ TEST(MountOptions, TakeWhatTheMountIsAnyway) {
   EXPECT_FALSE(options.nonempty);
 }
 
+// Lines of fstab, as systemd's and util-linux's own manuals have them.
+TEST(MountOptions, TakeWhatALineOfFstabSaysToOthers) {
+  const MountOptions options = parse(
+      "defaults,noauto,auto,_netdev,user,users,nouser,user=me,noatime,relatime,owner,group,"
+      "comment=mine,x-systemd.automount,x-systemd.requires=/mnt,X-mount.mkdir,allow_other");
+  EXPECT_TRUE(options.allow_other);
+  EXPECT_FALSE(options.nofail);
+  EXPECT_TRUE(parse("nofail").nofail);
+  EXPECT_THAT(refusal({"x"}), HasSubstr("x"));
+  EXPECT_THAT(refusal({"defaults=1"}), HasSubstr("defaults=1"));
+}
+
+TEST(MountOptions, ExplainWhatOtherFileSystemsTake) {
+  EXPECT_THAT(refusal({"auto_unmount"}), HasSubstr("leave it out"));
+  EXPECT_THAT(refusal({"remount"}), HasSubstr("unmount it"));
+}
+
+TEST(MountOptions, LetInEitherRootOrAll) {
+  EXPECT_TRUE(parse("allow_root").allow_root);
+  EXPECT_FALSE(parse("allow_root").allow_other);
+  EXPECT_THAT(refusal({"allow_root", "allow_other"}), HasSubstr("only one"));
+}
+
+// mount(8) says rw of every line that does not say ro; autofs asks to pass over what is unknown.
+TEST(MountOptions, AreReadLessStrictlyForMount8) {
+  EXPECT_TRUE(parse_mount_options({"rw,allow_other"}, {.rw_means_nothing = true}).allow_other);
+  EXPECT_THAT(refusal({"rw"}), HasSubstr("always ro"));
+  const MountOptions sloppy = parse_mount_options({"frob=1,uid=5", "grob"}, {.skip_unknown = true});
+  EXPECT_EQ(sloppy.uid, 5u);
+  EXPECT_THAT(sloppy.skipped, ElementsAre("frob=1", "grob"));
+  EXPECT_THROW(
+      (void)parse_mount_options({"suid"}, {.rw_means_nothing = true, .skip_unknown = true}),
+      CommandError);
+}
+
 TEST(MountOptions, RefuseWhatTheMountNeverIs) {
   for (const char* option : {"rw", "suid", "dev", "exec"}) {
     EXPECT_THAT(refusal({option}),
