@@ -59,7 +59,7 @@ class Browser:
         os.close(self.answers)
         shutil.rmtree(self.profile, ignore_errors=True)
 
-    def message(self, seconds=60):
+    def message(self, seconds=120):
         """The next message of the browser."""
         end = time.monotonic() + seconds
         while b"\0" not in self.rest:
