@@ -3,7 +3,7 @@
 #
 # Images of such disks, made and mounted in a mount and a process namespace of its own, which end with
 # it. The kernel's drivers are taken where there are any, else those of user space; of these fusefat
-# keeps no times, by which rsync goes: on it there is only cp. scripts/test disks has Debian's kernel.
+# keeps no times, by which rsync goes: on it there is only cp.
 set -eu
 
 . "$(dirname "$0")/machine.sh"
