@@ -23,7 +23,8 @@ build_packages="g++ cmake ninja-build pkg-config libfuse3-dev fuse3 nlohmann-jso
 test_packages="$build_packages libgtest-dev libgmock-dev libarchive-tools rsync
   openssh-server openssh-client lftp sshfs libglib2.0-bin rclone unison strace sudo busybox
   python3 7zip zstd attr acl mandoc util-linux procps systemd ccache
-  bash-completion zsh fish python3-pexpect"
+  bash-completion zsh fish python3-pexpect nginx curl
+  exfatprogs exfat-fuse ntfs-3g dosfstools fusefat"
 
 # Installs those of the named Debian packages that are missing.
 install_missing() {
@@ -43,11 +44,15 @@ install_missing() {
 }
 
 # Runs a command as root that installs packages, and keeps those from starting a service, now or at
-# the next boot: an sshd that the tests need is no reason to open this machine's port 22.
+# the next boot: an sshd that the tests need is no reason to open this machine's port 22, nor is an
+# nginx or a registry for theirs.
 without_services() {
   # shellcheck disable=SC2016  # for the inner shell
   as_root sh -euc '
-    had_sshd=$(command -v sshd || true)
+    had=" "
+    for program in sshd nginx docker-registry; do
+      ! command -v $program >/dev/null || had="$had$program "
+    done
     policy=/usr/sbin/policy-rc.d
     ours="# of ollamafs: scripts/common.sh"
     if [ ! -e $policy ] || grep -qxF "$ours" $policy; then # also one that a kill has left
@@ -58,9 +63,17 @@ without_services() {
       chmod 0755 $policy
     fi
     "$@"
-    if [ -z "$had_sshd" ] && command -v sshd >/dev/null && command -v systemctl >/dev/null; then
-      systemctl disable --quiet ssh.service ssh.socket 2>/dev/null || true
-    fi' without_services "$@"
+    # not_at_boot PROGRAM UNIT...: unless the program was here before.
+    not_at_boot() {
+      case $had in *" $1 "*) return ;; esac
+      if command -v "$1" >/dev/null && command -v systemctl >/dev/null; then
+        shift
+        systemctl disable --quiet "$@" 2>/dev/null || true
+      fi
+    }
+    not_at_boot sshd ssh.service ssh.socket
+    not_at_boot nginx nginx.service
+    not_at_boot docker-registry docker-registry.service' without_services "$@"
 }
 
 # The words to put before a test program. Old ThreadSanitizers do not bear much address
