@@ -22,7 +22,7 @@ build_packages="g++ cmake ninja-build pkg-config libfuse3-dev fuse3 nlohmann-jso
   libspdlog-dev libfmt-dev libcli11-dev libssl-dev libarchive-dev libzstd-dev"
 test_packages="$build_packages libgtest-dev libgmock-dev libarchive-tools rsync
   openssh-server openssh-client lftp sshfs libglib2.0-bin rclone unison strace sudo busybox
-  python3 7zip zstd attr acl mandoc util-linux procps systemd ccache"
+  desktop-file-utils libxml2-utils python3 7zip zstd attr acl mandoc util-linux procps systemd ccache"
 
 # Installs those of the named Debian packages that are missing.
 install_missing() {
