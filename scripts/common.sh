@@ -24,7 +24,7 @@ test_packages="$build_packages libgtest-dev libgmock-dev libarchive-tools rsync
   openssh-server openssh-client lftp sshfs libglib2.0-bin rclone unison strace sudo busybox
   python3 7zip zstd attr acl mandoc util-linux procps systemd ccache
   bash-completion zsh fish python3-pexpect nginx curl
-  exfatprogs exfat-fuse ntfs-3g dosfstools fusefat"
+  desktop-file-utils libxml2-utils exfatprogs exfat-fuse ntfs-3g dosfstools fusefat"
 
 # Installs those of the named Debian packages that are missing.
 install_missing() {
