@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "store/catalog/model_query.h"
 #include "tests/support/store_builder.h"
+#include "tests/support/temp_dir.h"
 
 namespace ollamafs::test {
 namespace {
@@ -36,7 +38,8 @@ class NameCompletion : public ::testing::Test {
            "localhost:5000/library/tiny/x"});
   }
 
-  StoreBuilder store_;
+  TempDir dir_;
+  StoreBuilder store_{dir_ / "store"};
   std::shared_ptr<const Catalog> catalog_;
 };
 
