@@ -60,7 +60,7 @@ done
 # every_name FILE: all names of this machine's files.
 every_name() {
   find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/tmp \
-    -o -path /var/log -o -path /var/cache/apt -o -path "$top" \) -prune -o -print | sort >"$1"
+    -o -path /var/log -o -path /var/cache/apt -o -path /var/cache/man -o -path "$top" \) -prune -o -print | sort >"$1"
 }
 
 quietly apt-get satisfy -y -qq --no-install-recommends "$(dpkg-deb -f "$package" Depends)"
