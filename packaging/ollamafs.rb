@@ -5,8 +5,8 @@
 # the commands that need no FUSE, as export, import and verify.
 class Ollamafs < Formula
   desc "Models of an Ollama store: export, import, verify"
-  url "file://#{__dir__}/ollamafs-0.1.0.tar.xz"
-  version "0.1.0"
+  url "file://#{__dir__}/ollamafs-1.0.0.tar.xz"
+  version "1.0.0"
   license "MIT"
 
   depends_on "cli11" => :build
