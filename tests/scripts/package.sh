@@ -1,7 +1,7 @@
 #!/bin/sh
-# Tests the Debian package: scripts/in-distro SUITE -- tests/scripts/package.sh
+# Tests the Debian package: scripts/in-distro SUITE -- tests/scripts/package.sh [--once]
 #
-# Built twice, looked at by lintian, installed, used, and taken away again. For a root directory that
+# Built twice (once where the other release has shown that it gives the same bytes), looked at by lintian, installed, used, and taken away again. For a root directory that
 # scripts/in-distro made: packages come and go in it.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -32,12 +32,14 @@ install_missing lintian man-db bash-completion zsh fish python3-pexpect systemd 
 
 # --- Two builds give the same bytes: at another time, in another place, for another user's habits ---
 
-say "building twice"
+say "building"
 "$top/scripts/package" "$work/one" >"$work/packages"
-(umask 027 && TMPDIR=/var/tmp TZ=Asia/Tokyo CXXFLAGS=-O0 "$top/scripts/package" "$work/two" >/dev/null)
-for file in "$work"/one/*; do
-  cmp "$file" "$work/two/${file##*/}" || fail "two builds differ"
-done
+if [ "${1-}" != --once ]; then
+  (umask 027 && TMPDIR=/var/tmp TZ=Asia/Tokyo CXXFLAGS=-O0 "$top/scripts/package" "$work/two" >/dev/null)
+  for file in "$work"/one/*; do
+    cmp "$file" "$work/two/${file##*/}" || fail "two builds differ"
+  done
+fi
 package=$(grep '\.deb$' "$work/packages")
 sources=$(grep '\.tar\.xz$' "$work/packages")
 say "$package: $(stat -c %s "$package") bytes"
