@@ -52,7 +52,7 @@ fuse_entry_param entry_of(const Tree& tree, const Node& node) {
   entry.ino = node.ino;
   entry.generation = kGeneration;
   entry.attr = stat_of(tree, node);
-  entry.attr_timeout = kTimeout;
+  entry.attr_timeout = tree.may_keep_size(node) ? kTimeout : 0;
   // A directory that can be had again has no such entry, and nobody tells the kernel.
   entry.entry_timeout = node.kind == NodeKind::stand_in ? 0 : kTimeout;
   return entry;
@@ -103,7 +103,7 @@ void forget_multi(fuse_req_t req, std::size_t, fuse_forget_data*) {
 void getattr(fuse_req_t req, fuse_ino_t ino, fuse_file_info*) {
   serve_node(req, ino, [&](FileSystem&, const NodeRef& node) -> std::error_code {
     const struct stat st = stat_of(*node.tree, *node);
-    fuse_reply_attr(req, &st, kTimeout);
+    fuse_reply_attr(req, &st, node.tree->may_keep_size(*node) ? kTimeout : 0);
     return {};
   });
 }

@@ -211,7 +211,11 @@ std::error_code FileSystem::may_have(const NodeRef& manifest, pid_t process) {
 
 void FileSystem::request_failed(const NodeRef& node, const Tool& tool, int error) noexcept try {
   if (is_an_answer(error)) return;
-  if (node->kind == NodeKind::manifest || node->kind == NodeKind::archive) return;  // it is all
+  // The first two are all of it, and of a late file nothing goes into a copy of the model.
+  if (node->kind == NodeKind::manifest || node->kind == NodeKind::archive ||
+      node->kind == NodeKind::late) {
+    return;
+  }
   const auto models = node.tree->catalog().models();
   std::span<const std::uint32_t> users{&node->model, node->model == Node::kNone ? 0u : 1u};
   if (node->kind == NodeKind::blob) users = node.tree->catalog().users(node->source);

@@ -40,9 +40,12 @@ void compare_entries(const Tree& before, const Node& old_directory, const Tree& 
   if (is_turned || notices.size() > first) notices.push_back({What::content, old_directory.ino});
 }
 
-// A number that is a digest's stays, also when another file takes the blob's place.
+// A number that is a digest's stays, also when another file takes the blob's place; so does that of
+// a file that was made of that blob.
 bool is_another_file(const Tree& before, const Node& old_node, const Tree& after,
                      const Node& new_node) {
+  if (old_node.kind == NodeKind::late && new_node.kind == NodeKind::late)
+    return before.knows_size(old_node) && !before.is_made_alike(old_node, after, new_node);
   return old_node.kind == NodeKind::blob && new_node.kind == NodeKind::blob &&
          before.catalog().blobs()[old_node.source].identity !=
              after.catalog().blobs()[new_node.source].identity;

@@ -63,13 +63,28 @@ bool Tree::knows_size(const Node& node) const noexcept {
   return node.kind != NodeKind::late || late_[node.source].size != Late::kUnknown;
 }
 
+bool Tree::may_keep_size(const Node& node) const noexcept {
+  return node.kind != NodeKind::late || late_[node.source].size < Late::kMissing;
+}
+
+bool Tree::is_made_alike(const Node& node, const Tree& other, const Node& of_other) const noexcept {
+  const Model* const mine = model(node);
+  const Model* const theirs = other.model(of_other);
+  if (!mine || !theirs) return mine == theirs;
+  return std::ranges::equal(mine->blobs, theirs->blobs, [&](std::uint32_t a, std::uint32_t b) {
+    return catalog().blobs()[a].identity == other.catalog().blobs()[b].identity;
+  });
+}
+
 // Two threads may both make it: it is the same.
 std::optional<Layout> Tree::late_content(const Node& node) const {
   Late& late = late_[node.source];
   auto content = late.make(*this, node);
   const std::uint64_t size = content ? content->size() : Late::kMissing;
-  std::uint64_t said = Late::kUnknown;
-  if (!late.size.compare_exchange_strong(said, size) && said != size) return std::nullopt;
+  std::uint64_t said = late.size;
+  while (said >= Late::kMissing && !late.size.compare_exchange_weak(said, size)) {
+  }
+  if (said < Late::kMissing && said != size) return std::nullopt;
   return content;
 }
 

@@ -151,6 +151,14 @@ class Tree {
   // Whether size_of() can tell without making the file.
   [[nodiscard]] bool knows_size(const Node& node) const noexcept;
 
+  // Whether the kernel may keep the size of a file: that of one that cannot be had now may be
+  // another in the next moment.
+  [[nodiscard]] bool may_keep_size(const Node& node) const noexcept;
+
+  // Whether a late file of `other` would be made of the same files of the store.
+  [[nodiscard]] bool is_made_alike(const Node& node, const Tree& other,
+                                   const Node& of_other) const noexcept;
+
   // The content of a late file, made anew by each call, since most are looked at and never opened.
   // Nothing if it cannot be had, or if by now it would be of another size than was said. Throws
   // std::bad_alloc, or std::system_error if this process lacks what it takes: the next call tries

@@ -227,6 +227,7 @@ std::shared_ptr<const Tree> TreeBuilder::finish() && {
   assign_cookies();
   date_groups();
   count_links();
+  keep_sizes();
   tree_->numbers_ = std::move(numbers_);
   tree_->nodes_.shrink_to_fit();
   return std::move(tree_);
@@ -290,6 +291,20 @@ void TreeBuilder::date_groups() {
     }
     group.change = static_cast<std::uint32_t>((all >> 16) % 1'000'000'000);
     if (view_groups_.contains(index)) group.mtime = newest_time(catalog());
+  }
+}
+
+// The kernel keeps the size of a late file from one tree to the next. Should the same blobs give
+// another by now, as when one of them could not be read before, the file is refused, and not cut.
+void TreeBuilder::keep_sizes() {
+  if (!previous_) return;
+  for (const Node& node : tree_->nodes_) {
+    if (node.kind != NodeKind::late) continue;
+    const Node* const before = previous_->find(node.ino);
+    if (before && before->kind == NodeKind::late && previous_->knows_size(*before) &&
+        previous_->may_keep_size(*before) && tree_->is_made_alike(node, *previous_, *before)) {
+      tree_->late_[node.source].size = previous_->size_of(*before);
+    }
   }
 }
 

@@ -132,6 +132,7 @@ class TreeBuilder {
   void assign_cookies();
   void date_groups();
   void count_links();
+  void keep_sizes();
 
   TreeOptions options_;
   const Tree* previous_;

@@ -6,10 +6,14 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cerrno>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <stdexcept>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -31,6 +35,13 @@ constexpr int kMaxTensorDepth = 3;
 
 [[noreturn]] void fail(const Digest& blob, const std::string& why) {
   throw TensorsError{fmt::format("blob {} {}", blob.blob_name(), why)};
+}
+
+// What says nothing about the blob is not said of it: the next call may read it.
+void refuse_trouble(const StoreDir& store, const Digest& blob, const std::error_code& ec) {
+  if (is_shortage(ec) || is_disk_failure(ec)) {
+    throw std::system_error{ec, (store.path() / "blobs" / blob.blob_name()).string()};
+  }
 }
 
 // A blob with tensors in it.
@@ -59,7 +70,20 @@ std::string little_endian(std::uint64_t value) {
   return bytes;
 }
 
-// The range of a tensor in its blob's data; nothing if it is none.
+bool is_shape(const TensorsJson& shape) {
+  return shape.is_array() && std::ranges::all_of(shape, [](const TensorsJson& size) {
+           return size.is_number_unsigned();
+         });
+}
+
+void check_tensor(const Digest& blob, const TensorsJson& tensor) {
+  if (!tensor.contains("dtype") || !tensor["dtype"].is_string() || !tensor.contains("shape") ||
+      !is_shape(tensor["shape"])) {
+    fail(blob, "has a tensor without a type and a shape");
+  }
+}
+
+// The range of a tensor in its blob's data.
 struct DataRange {
   std::uint64_t begin;
   std::uint64_t end;
@@ -81,7 +105,9 @@ void check_ranges(const TensorBlob& blob) {
   std::vector<DataRange> ranges;
   ranges.reserve(blob.header.size());
   for (const auto& [name, tensor] : blob.header.items()) {
-    if (name != kMetadata) ranges.push_back(data_range_of(blob.digest, tensor));
+    if (name == kMetadata) continue;
+    ranges.push_back(data_range_of(blob.digest, tensor));
+    check_tensor(blob.digest, tensor);
   }
   std::ranges::sort(ranges);
   std::uint64_t end = 0;
@@ -94,6 +120,17 @@ void check_ranges(const TensorBlob& blob) {
   if (end != blob.size) fail(blob.digest, "has other data than its header says");
 }
 
+// The name of a tensor in the file. Ollama's image models have a layer for each tensor of each of
+// their components, "text_encoder/x.weight", whose blob leaves the component out, or calls the
+// tensor "data".
+std::string tensor_name(const TensorBlob& blob, const std::string& key) {
+  const bool is_alone = blob.header.size() - blob.header.count(kMetadata) == 1;
+  if (is_alone && key == "data" && !blob.layer.empty()) return blob.layer;
+  const auto slash = blob.layer.rfind('/');
+  const std::string component = slash == std::string::npos ? "" : blob.layer.substr(0, slash + 1);
+  return key.starts_with(component) ? key : component + key;
+}
+
 // Puts the file together, one blob after the other.
 class TensorsFile {
  public:
@@ -101,9 +138,9 @@ class TensorsFile {
       : store_{store}, left_{limits.all_headers}, limits_{limits} {}
 
   void add(const StoredLayer& layer) {
-    if (!seen_.insert(*layer.digest).second) return;
-    blobs_.push_back(read(*layer.digest, std::string{layer.name}));
-    check_ranges(blobs_.back());
+    TensorBlob blob = read(*layer.digest, std::string{layer.name});
+    check_ranges(blob);
+    if (is_new(blob)) blobs_.push_back(std::move(blob));
   }
 
   Layout finish() && {
@@ -118,13 +155,23 @@ class TensorsFile {
   }
 
  private:
+  // Not one that is there already under the same names.
+  [[nodiscard]] bool is_new(const TensorBlob& blob) {
+    for (const auto& [key, tensor] : blob.header.items()) {
+      if (key != kMetadata) return seen_.emplace(blob.digest, tensor_name(blob, key)).second;
+    }
+    return seen_.emplace(blob.digest, "").second;
+  }
+
   [[nodiscard]] TensorBlob read(const Digest& digest, std::string layer) {
     std::error_code ec;
     const StoreDir::Opened file = open_blob(store_, digest, ec);
-    refuse_shortage(store_, digest.blob_name(), ec);
+    refuse_trouble(store_, digest, ec);
     if (ec) fail(digest, open_failure(ec));
     struct stat st {};
-    if (store_.calls().fstat(file.fd.get(), st) != 0) fail(digest, "cannot be read");
+    if (store_.calls().fstat(file.fd.get(), st) != 0) {
+      throw std::system_error{errno, std::generic_category(), digest.blob_name()};
+    }
     const auto total = static_cast<std::uint64_t>(st.st_size);
     std::array<char, kLengthBytes> start{};
     read_all(digest, file.fd.get(), start.data(), start.size(), 0);
@@ -132,7 +179,7 @@ class TensorsFile {
     if (length > total - kLengthBytes) fail(digest, "is no safetensors file");
     if (length > std::min(limits_.header, left_)) fail(digest, "has a header that is too large");
     left_ -= length;
-    std::string text(length, '\0');
+    std::string text(static_cast<std::size_t>(length), '\0');
     read_all(digest, file.fd.get(), text.data(), text.size(), kLengthBytes);
     const auto shallow = [](int depth, TensorsJson::parse_event_t, TensorsJson&) {
       return depth <= kMaxTensorDepth;
@@ -147,7 +194,7 @@ class TensorsFile {
                 std::uint64_t offset) const {
     std::error_code ec;
     if (read_fully(store_.calls(), fd, to, size, offset, ec) != size) {
-      refuse_shortage(store_, digest.blob_name(), ec);
+      refuse_trouble(store_, digest, ec);
       fail(digest, ec ? "cannot be read: " + ec.message() : "is no safetensors file");
     }
   }
@@ -157,8 +204,8 @@ class TensorsFile {
     TensorsJson all = TensorsJson::object();
     std::uint64_t start = 0;
     for (const TensorBlob& blob : blobs_) {
-      for (const auto& [name, tensor] : blob.header.items()) {
-        if (name != kMetadata) add_tensor(all, blob, name, tensor, start);
+      for (const auto& [key, tensor] : blob.header.items()) {
+        if (key != kMetadata) add_tensor(all, blob, tensor_name(blob, key), tensor, start);
       }
       start += blob.size;
     }
@@ -185,14 +232,15 @@ class TensorsFile {
   }
 
   [[nodiscard]] TensorsJson metadata() const {
-    std::map<std::string, std::set<std::string>> values;  // of each key
+    std::map<std::string, std::map<std::string, std::size_t>> blobs;  // by key and value
     for_each_metadata([&](const TensorBlob&, const std::string& key, const std::string& value) {
-      values[key].insert(value);
+      ++blobs[key][value];
     });
     TensorsJson all = TensorsJson::object();
     for_each_metadata(
         [&](const TensorBlob& blob, const std::string& key, const std::string& value) {
-          all[values[key].size() == 1 ? key : blob.layer + "." + key] = value;
+          const bool all_say_so = blobs[key][value] == blobs_.size();
+          all[all_say_so ? key : blob.layer + "." + key] = value;
         });
     return all;
   }
@@ -212,7 +260,7 @@ class TensorsFile {
   const StoreDir& store_;
   std::uint64_t left_;  // of all headers, bytes
   TensorsLimits limits_;
-  std::set<Digest> seen_;
+  std::set<std::pair<Digest, std::string>> seen_;  // with the name of its first tensor
   std::vector<TensorBlob> blobs_;
 };
 
@@ -223,7 +271,11 @@ Layout tensors_file(const StoreDir& store, const Model& model, const TensorsLimi
   for (const StoredLayer& layer : model.manifest->layers) {
     if (layer.kind == LayerKind::tensor && layer.digest) file.add(layer);
   }
-  return std::move(file).finish();
+  try {
+    return std::move(file).finish();
+  } catch (const std::overflow_error&) {
+    throw TensorsError{"the tensors are too large for one file"};
+  }
 }
 
 }  // namespace ollamafs

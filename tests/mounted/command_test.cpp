@@ -231,7 +231,7 @@ class List : public ::testing::Test {
   };
 };
 
-// The sizes are written out: 40 tensors of 20,000 bytes and a few hundred, say, are 815 KB.
+// The sizes are written out: 40 tensors of 20,000 bytes and a few hundred, say, are 816 KB.
 TEST_F(List, ShowsEveryModelAsOllamaListDoesTheNewestFirst) {
   age_all();
   const Result result = list();
@@ -247,7 +247,7 @@ TEST_F(List, ShowsEveryModelAsOllamaListDoesTheNewestFirst) {
                           row("hf.co/bartowski/Llama-3.2-3B-Instruct-GGUF:Q4_K_M", 2, "1.0 MB",
                               "5 hours ago"),
                           row("gemma3:4b", 3, "1.5 MB", "6 hours ago"),
-                          row("me/qwen3-moe:nvfp4", 4, "815 KB", "7 hours ago"),
+                          row("me/qwen3-moe:nvfp4", 4, "816 KB", "7 hours ago"),
                           row("llama3.2:3b", 5, "3.0 MB", "8 hours ago"),
                           row("me/describer:latest", 6, "2.7 MB", "9 hours ago"),
                           row("localhost:5000/team/tuned:v1.0", 7, "3.2 MB", "10 hours ago"),

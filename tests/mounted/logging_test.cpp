@@ -82,7 +82,7 @@ std::size_t read_all(const fs::path& view) {
 
 TEST_F(Logging, GoesToTheSystemsLogAndSaysNothingAboutRequests) {
   SystemLog log;
-  write_many_models(store_, 200);
+  write_many_models(store_, 60);
   const Place place;
   ASSERT_EQ(mount(place).status, 0);
   const std::string pid = std::to_string(place.daemon());

@@ -52,28 +52,24 @@ INSTANTIATE_TEST_SUITE_P(
         SlipCase{"StoreAsAnArgumentOfList",
                  {"list", "models"},
                  "one argument too many for list: models; a store is given with --store DIR\n"},
-        SlipCase{"TwoMountPointsOfUmount",
-                 {"umount", "view", "other"},
-                 "one argument too many for umount: other\n"},
         SlipCase{"NameOfACommandAsAnArgument",
                  {"mount", "view", "list"},
                  "one argument too many for mount: list; a store is given with --store DIR\n"},
-        SlipCase{"Unmount",
-                 {"unmount", "view"},
-                 "there is no command unmount; there are: mount, umount, list, show, export, "
-                 "import, verify, du, prune\n"},
-        SlipCase{"Ls",
-                 {"ls"},
-                 "there is no command ls; there are: mount, umount, list, show, export, import, "
-                 "verify, du, prune\n"},
-        SlipCase{"HelpAsACommand",
-                 {"help"},
-                 "there is no command help; there are: mount, umount, list, show, export, import, "
-                 "verify, du, prune\n"},
-        SlipCase{"NoCommand",
-                 {},
-                 "a subcommand is required: mount, umount, list, show, export, import, verify, du, "
-                 "prune\n"},
+        SlipCase{
+            "Unmount",
+            {"unmount", "view"},
+            "there is no command unmount; there are: mount, umount, status, list, show, export, "
+            "import, verify, du, prune, help\n"},
+        SlipCase{
+            "Ls",
+            {"ls"},
+            "there is no command ls; there are: mount, umount, status, list, show, export, import, "
+            "verify, du, prune, help\n"},
+        SlipCase{
+            "NoCommand",
+            {},
+            "a subcommand is required: mount, umount, status, list, show, export, import, verify, "
+            "du, prune, help\n"},
         SlipCase{
             "UnknownOptionOfACommand", {"list", "--stor", "models"}, "unknown option: --stor\n"},
         SlipCase{"UnknownOption", {"--frob"}, "unknown option: --frob\n"},

@@ -341,6 +341,24 @@ TEST_F(TreeTest, MakesATextAboutAModelWhenItIsAskedForAndKeepsItsSizeAlone) {
 
 // One that cannot be had has a size, so that no tool makes it without opening it; and one that by
 // now would be another is refused: what was copied would be longer or shorter than was said.
+// The kernel keeps the size from one tree to the next.
+TEST_F(TreeTest, RefusesALateFileThatIsNotAsTheTreeBeforeSaid) {
+  std::string text = "short";
+  const auto tree_of = [&](const Tree* previous) {
+    TreeBuilder building{catalog_, catalog_, options_, previous};
+    building.late_text(
+        TreeBuilder::kRoot, "text", [&](const Tree&, const Node&) { return text; }, "text");
+    return std::move(building).finish();
+  };
+  const auto before = tree_of(nullptr);
+  EXPECT_EQ(before->size_of(at(*before, {"text"})), 5u);
+  text = "and longer";
+  const auto after = tree_of(before.get());
+  const Node& node = at(*after, {"text"});
+  EXPECT_EQ(after->size_of(node), 5u);
+  EXPECT_THROW((void)node.recipe(*after, node), std::system_error);
+}
+
 TEST_F(TreeTest, RefusesALateFileThatCannotBeHadOrIsNotAsWasSaid) {
   TreeBuilder building = builder();
   building.late_model_file(

@@ -131,6 +131,9 @@ TEST_F(TensorsFile, SaysOnceWhatAllBlobsSayAndElseOfWhichLayerItIs) {
 }
 
 TEST_F(TensorsFile, IsNoneIfABlobIsNoSafetensorsFile) {
+  const auto of = [](const std::string& range) {
+    return R"({"a":{"dtype":"U8","shape":[1],"data_offsets":)" + range + "}}";
+  };
   const std::pair<std::string, std::string> blobs[] = {
       {"1234567", "is no safetensors file"},
       {std::string(8, '\xff') + "{}", "is no safetensors file"},
@@ -140,11 +143,16 @@ TEST_F(TensorsFile, IsNoneIfABlobIsNoSafetensorsFile) {
       {safetensors(R"({"a":1})", ""), "without data_offsets"},
       {safetensors(R"({"a":{"data_offsets":[0,-1]}})", ""), "without data_offsets"},
       {safetensors(R"({"a":{"data_offsets":[0,1,2]}})", "12"), "without data_offsets"},
-      {safetensors(R"({"a":{"data_offsets":[1,2]}})", "12"), "not side by side"},
-      {safetensors(R"({"a":{"data_offsets":[0,2]},"b":{"data_offsets":[1,3]}})", "123"),
+      {safetensors(R"({"a":{"data_offsets":[0,2],"shape":[2]}})", "12"), "a type and a shape"},
+      {safetensors(R"({"a":{"data_offsets":[0,2],"dtype":"U8","shape":[-2]}})", "12"),
+       "a type and a shape"},
+      {safetensors(of("[1,2]"), "12"), "not side by side"},
+      {safetensors(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)"
+                   R"("b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})",
+                   "123"),
        "not side by side"},
-      {safetensors(R"({"a":{"data_offsets":[0,9]}})", "12"), "other data"},
-      {safetensors(R"({"a":{"data_offsets":[0,1]}})", "12"), "other data"},
+      {safetensors(of("[0,9]"), "12"), "other data"},
+      {safetensors(of("[0,1]"), "12"), "other data"},
   };
   for (const auto& [blob, why] : blobs) {
     write({{"a", blob}});
@@ -158,14 +166,47 @@ TEST_F(TensorsFile, IsNoneIfTwoBlobsHaveATensorOfOneName) {
   EXPECT_THAT(error(), HasSubstr("has a tensor x that another blob has too"));
 }
 
-// A header of a million open brackets costs no stack, and none is read without end.
+// A header of a hundred thousand open brackets costs no stack, and none is read without end.
 TEST_F(TensorsFile, KeepsWithinItsLimits) {
-  write({{"a", safetensors(R"({"a":{"data_offsets":[0,1],"b":)" + std::string(1'000'000, '[') +
-                               std::string(1'000'000, ']') + "}}",
+  write({{"a", safetensors(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"b":)" +
+                               std::string(100'000, '[') + std::string(100'000, ']') + "}}",
                            "1")}});
   EXPECT_EQ(error(), "");
   EXPECT_THAT(error({.header = 1000}), HasSubstr("too large"));
   EXPECT_THAT(error({.all_headers = 1000}), HasSubstr("too large"));
+}
+
+// As some models of images are stored.
+TEST_F(TensorsFile, CallsATensorByItsLayerWhereTheBlobDoesNot) {
+  write({{"vae/a", one_tensor("data", "1")},
+         {"vae/b", one_tensor("data", "2")},
+         {"text_encoder/x.weight", one_tensor("x.weight", "3")},
+         {"transformer/x.weight", one_tensor("x.weight", "4")},
+         {"transformer/y.weight", one_tensor("x.weight", "5")}});
+  EXPECT_THAT(error(), HasSubstr("transformer/x.weight that another blob has too"));
+  write({{"vae/a", one_tensor("data", "1")},
+         {"vae/b", one_tensor("data", "2")},
+         {"text_encoder/x.weight", one_tensor("x.weight", "3")},
+         {"transformer/x.weight", one_tensor("transformer/x.weight", "4")}});
+  const Parts file = parts_of(bytes());
+  EXPECT_EQ(file.header.size(), 4U);
+  EXPECT_EQ(data_of(file, "vae/a"), "1");
+  EXPECT_EQ(data_of(file, "vae/b"), "2");
+  EXPECT_EQ(data_of(file, "text_encoder/x.weight"), "3");
+  EXPECT_EQ(data_of(file, "transformer/x.weight"), "4");
+}
+
+TEST_F(TensorsFile, IsNotTakenForDamagedForADiskThatFails) {
+  write({{"a", one_tensor("a", "1")}});
+  const StoreDir good{builder.root(), OutsideLinks::refuse};
+  const auto catalog = Catalog::read(good);
+  FaultPlan plan;
+  const FaultyCalls calls{plan};
+  const StoreDir store{builder.root(), OutsideLinks::refuse, {}, calls};
+  for (const unsigned which : {call::kOpens, call::kFstat, call::kPread}) {
+    plan.fail(which, EIO);
+    EXPECT_THROW((void)tensors_file(store, catalog->models()[0]), std::system_error) << which;
+  }
 }
 
 TEST_F(TensorsFile, IsNotTakenForDamagedForWantOfDescriptors) {
