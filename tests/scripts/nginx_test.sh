@@ -268,6 +268,8 @@ eventually_answers 200 /archives/big+latest.tar -I
 answers 200 /archives/big+latest.tar -I
 mark=$(grep -i '^etag:' "$work/headers")
 "$ollamafs" umount "$view"
+answers 503 /archives/big+latest.tar # of a mount that is not there
+answers 503 /v2/library/big/manifests/latest
 mount_view
 answers 206 /archives/big+latest.tar -r 0-9 -H "If-Range: $(echo "$mark" | tr -d '\r' | sed 's/^[^:]*: //')"
 

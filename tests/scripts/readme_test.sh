@@ -145,7 +145,7 @@ while IFS= read -r command; do
   echo "README: $command" >&2
   as sender "$command" </dev/null >&2
   as sender "ls ollama-view/models/$shown/blobs" >/dev/null || fail "$command shows no model"
-  case $command in sudo*) as sender 'sudo ollamafs umount ~/ollama-view' ;; *) as sender 'ollamafs umount' ;; esac
+  case $command in sudo*) as sender 'sudo ollamafs umount' ;; *) as sender 'ollamafs umount' ;; esac
 done <"$work/start"
 echo "README: from the package to a mounted view: at most $(($(date +%s) - installed)) seconds" >&2
 
@@ -160,7 +160,7 @@ while IFS= read -r command; do
   case $command in
     *HOST:/usr/share*) target=$service ;;
     *HOST*) target=$receiver/.ollama/models ;;
-    *'tar -xm -C ~'* | *import*) target=$sender/.ollama/models ;;
+    *'tar -xm -f - -C ~'* | *import*) target=$sender/.ollama/models ;;
     cp*) target=$stick ;;
     *umount) target="" ;;
     *) fail "where does this copy to: $command" ;;
