@@ -80,7 +80,7 @@ class Terminal:
     def __init__(self, machine, command, setup):
         self.machine = machine
         self.shell = pexpect.spawn(command[0], command[1:], env=machine.env, cwd=str(machine.work),
-                                   encoding="utf-8", timeout=20, dimensions=(200, 200))
+                                   encoding="utf-8", timeout=90, dimensions=(200, 200))
         for line in setup:
             self.shell.sendline(line)
         self.shell.sendline("PS1='@''@@'")
