@@ -252,7 +252,7 @@ class TensorsFile {
       const auto metadata = blob.header.find(kMetadata);
       if (metadata == blob.header.end() || !metadata->is_object()) continue;
       for (const auto& [key, value] : metadata->items()) {
-        if (value.is_string()) visit(blob, key, value.get_ref<const std::string&>());
+        if (value.is_string()) visit(blob, key, value.template get_ref<const std::string&>());
       }
     }
   }
