@@ -101,11 +101,15 @@ class Terminal:
         return arguments.read_text().splitlines()
 
     def listing(self, typed):
-        """What it shows after Tab, pressed twice."""
+        """What it shows after Tab, pressed twice; a busy machine is given time."""
         self.shell.send(typed)
         self.settle()
         self.shell.send("\t\t")
-        text = self.settle(1.5)
+        text = ""
+        for seconds in (1.5, 3, 6, 12):
+            text += self.settle(seconds)
+            if text.strip("\a"):
+                break
         self.shell.send("\x15\x03")  # away with the line
         self.settle()
         return text

@@ -60,7 +60,7 @@ mkdir other
 expect 0 "$program" import --store other model.tar
 expect 0 "$program" verify --store other
 grep -q "^$name .* whole$" printed || fail "verify: $(cat printed)"
-expect 0 "$program" show --store other "$name"
+expect 0 "$program" show --store other "$name" --modelfile
 expect 0 "$program" du --store other
 expect 0 "$program" prune --store other
 echo "passed"
