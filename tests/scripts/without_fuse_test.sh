@@ -2,25 +2,12 @@
 # Tests a build with -DOLLAMAFS_FUSE=OFF: without_fuse_test.sh BUILD
 set -eu
 
+. "$(dirname "$0")/expect.sh"
 build=$(cd "$1" && pwd)
 program=$build/src/ollamafs
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
-
-# expect STATUS COMMAND...: what it prints is in the files "printed" and "said".
-expect() {
-  wanted=$1
-  shift
-  status=0
-  "$@" >printed 2>said || status=$?
-  [ "$status" -eq "$wanted" ] || fail "$* ended with $status instead of $wanted: $(cat said)"
-}
 
 # --- There is nothing of FUSE in it ---
 
