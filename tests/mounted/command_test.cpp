@@ -99,11 +99,13 @@ TEST(Version, NamesTheProgramAndEachLibraryItRunsWith) {
   const Result result = ollamafs({"--version"});
   EXPECT_EQ(result.status, 0);
   EXPECT_EQ(result.err, "");
+  // By Semantic Versioning: "ollamafs 1.0.0-rc1", and of a later commit
+  // "ollamafs 1.0.0-rc1+7.g0123456".
+  const std::regex version{R"((\S+) [0-9]+\.[0-9]+(\.[0-9]+)?(-[.0-9a-z]+)?(\+[.0-9a-z]+)?)"};
   Words names;
   for (const std::string& line : lines_of(result.out)) {
     std::smatch match;
-    ASSERT_TRUE(std::regex_match(line, match, std::regex{"(\\S+) [0-9]+\\.[0-9]+(\\.[0-9]+)?"}))
-        << line;
+    ASSERT_TRUE(std::regex_match(line, match, version)) << line;
     names.push_back(match[1]);
   }
   EXPECT_THAT(names, ElementsAre("ollamafs", "libfuse", "libcrypto", "spdlog", "fmt",
