@@ -295,6 +295,7 @@ void getxattr(fuse_req_t req, fuse_ino_t ino, const char* name, std::size_t room
 
 void listxattr(fuse_req_t req, fuse_ino_t ino, std::size_t room) {
   serve_node(req, ino, [&](FileSystem&, const NodeRef& node) {
+    if (!can_list_attributes(node)) return std::make_error_code(std::errc::operation_not_supported);
     std::string names;
     for (const std::string& name : attribute_names(node)) names.append(name).push_back('\0');
     return reply_attribute(req, names, room);

@@ -24,6 +24,10 @@ struct stat stat_of(const Tree& tree, const Node& node) {
   return st;
 }
 
+bool can_list_attributes(const NodeRef& node) noexcept {
+  return !node->is_directory() || node->model != Node::kNone;
+}
+
 std::vector<std::string> attribute_names(const NodeRef& node) {
   if (node->kind == NodeKind::blob) return {"user.ollamafs.digest"};
   if (node->model == Node::kNone) return {};

@@ -24,6 +24,11 @@ namespace ollamafs {
 // among the names: it changes from moment to moment, and `cp -a` or `rsync -X` would copy it.
 inline constexpr std::string_view kStatusAttribute = "user.ollamafs.status";
 
+// False for a directory that belongs to no model, as the root and models/: it has no list, not even
+// an empty one. The `ls` of coreutils 9.7 asks each file for its list, which the kernel does not
+// keep, until one answers so: it takes that for an answer about the whole mount.
+[[nodiscard]] bool can_list_attributes(const NodeRef& node) noexcept;
+
 // The names of its extended attributes.
 [[nodiscard]] std::vector<std::string> attribute_names(const NodeRef& node);
 

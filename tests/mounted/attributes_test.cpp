@@ -330,7 +330,7 @@ TEST_F(Attributes, ExtendedAttributesTellTheDigestsWithoutReadingTheData) {
   const Digest weights = digest_of(first.layers[0]);
   EXPECT_THAT(xattrs(mount / "models/first+latest/blobs" / weights.blob_name()),
               ElementsAre("user.ollamafs.digest=\"" + weights.to_string() + "\""));
-  EXPECT_THAT(xattrs(mount / "models"), IsEmpty());
+  EXPECT_THAT(xattrs(mount / "models/first+latest/blobs"), IsEmpty());
 }
 
 TEST_F(Attributes, AnExtendedAttributeSaysThatAModelIsBroken) {

@@ -71,6 +71,11 @@ TEST_F(ExtendedAttributes, ThatAreNotThereAreAnError) {
 TEST_F(ExtendedAttributes, AreAllThatIsListed) {
   for (const std::string& path : all()) {
     const ssize_t size = ::listxattr(path.c_str(), nullptr, 0);
+    if (path == mount_->path() || path == (*mount_ / "models") || path == (*mount_ / "archives")) {
+      EXPECT_EQ(size, -1) << path;
+      EXPECT_EQ(errno, EOPNOTSUPP) << path;  // which ls takes for an answer about the whole mount
+      continue;
+    }
     ASSERT_GE(size, 0) << path;
     std::string names(static_cast<std::size_t>(size), '?');
     ASSERT_EQ(::listxattr(path.c_str(), names.data(), names.size()), size) << path;
