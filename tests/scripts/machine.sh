@@ -9,6 +9,8 @@ in_namespaces() {
   if [ "${2-}" = inside ]; then
     build=$1
     work=$3
+    # Who called the test by sudo would be who it looks for a store of, and imports for.
+    unset SUDO_USER SUDO_UID SUDO_GID SUDO_COMMAND SUDO_HOME OLLAMA_MODELS OLLAMA_HOST
     return
   fi
   build=$(cd "$1" && pwd)
