@@ -14,6 +14,12 @@
 namespace ollamafs {
 namespace {
 
+// A tree of a model more than the last one had must not take twice the memory. What is not written
+// to costs nothing.
+std::size_t with_some_more(std::size_t count) {
+  return count + count / 16;
+}
+
 Layout blob_layout(const Tree& tree, const Node& node) {
   Layout::Builder builder;
   builder.blob(tree.catalog().blobs()[node.source].digest, node.size);
@@ -54,7 +60,7 @@ TreeBuilder::TreeBuilder(std::shared_ptr<const Catalog> catalog,
   blob_nodes_.resize(catalog->blobs().size());
   // Each model has its directories, its manifest and its archive, and there is room for groups.
   const std::size_t least = catalog->models().size() * 9 + catalog->blobs().size();
-  const std::size_t nodes = std::max(least, previous ? previous->node_count() : 0);
+  const std::size_t nodes = with_some_more(std::max(least, previous ? previous->node_count() : 0));
   numbers_.reserve(nodes);
   tree_->nodes_.reserve(nodes);
   links_.reserve(nodes);
@@ -101,7 +107,7 @@ void TreeBuilder::link(NodeIndex parent, std::string_view name, NodeIndex node) 
 }
 
 void TreeBuilder::link_kept(NodeIndex parent, std::string_view name, NodeIndex node) {
-  links_.push_back({parent, name, node});
+  links_.push_back({name, parent, node});
   if (tree_->nodes_[node].is_directory()) tree_->nodes_[node].parent = parent;
 }
 
@@ -146,6 +152,18 @@ TreeBuilder::NodeIndex TreeBuilder::model_directory(NodeIndex parent, std::strin
   node.mtime = manifest_time(of);
   link(parent, name, index);
   return index;
+}
+
+const Node* TreeBuilder::before(NodeIndex directory) const noexcept {
+  const Node& now = tree_->nodes_[directory];
+  const Node* const node = previous_ ? previous_->find(now.ino) : nullptr;
+  if (!node || !node->is_directory() || node->model == Node::kNone) return nullptr;
+  // Two identities may have one number, in different trees.
+  const Model& model = catalog().models()[now.model];
+  const Model& then = *previous_->model(*node);
+  const bool is_same = then.view_name == model.view_name && then.name == model.name &&
+                       then.manifest->digest == model.manifest->digest;
+  return is_same ? node : nullptr;
 }
 
 TreeBuilder::NodeIndex TreeBuilder::late_model_file(NodeIndex parent, std::string_view name,
@@ -229,7 +247,8 @@ std::shared_ptr<const Tree> TreeBuilder::finish() && {
   count_links();
   keep_sizes();
   tree_->numbers_ = std::move(numbers_);
-  tree_->nodes_.shrink_to_fit();
+  auto& nodes = tree_->nodes_;
+  if (nodes.capacity() > with_some_more(with_some_more(nodes.size()))) nodes.shrink_to_fit();
   return std::move(tree_);
 }
 

@@ -100,6 +100,11 @@ class TreeBuilder {
   void late_text(NodeIndex parent, std::string_view name, TextMaker make,
                  const std::string& identity);
 
+  // The same directory of a model in the previous tree, or null. What is below it has the names
+  // that it had then, if they are functions of what its identity is made of.
+  [[nodiscard]] const Node* before(NodeIndex directory) const noexcept;
+  [[nodiscard]] const Tree* previous() const noexcept { return previous_; }
+
   [[nodiscard]] const TreeOptions& options() const noexcept { return options_; }
   [[nodiscard]] const Catalog& catalog() const noexcept { return tree_->catalog(); }
   [[nodiscard]] const Catalog& stored() const noexcept { return tree_->stored(); }
@@ -109,8 +114,8 @@ class TreeBuilder {
 
  private:
   struct Link {
-    NodeIndex parent;
     std::string_view name;
+    NodeIndex parent;
     NodeIndex node;
   };
 

@@ -1,5 +1,10 @@
+#include <algorithm>
+#include <iterator>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "fs/views/views.h"
 #include "store/layout/oci_manifest.h"
@@ -62,10 +67,37 @@ class OciLayout {
     for (const std::uint32_t blob : model_.blobs) {
       tree_.blob(folder, tree_.catalog().blobs()[blob].digest.hex(), blob);
     }
-    const ModelPack pack = pack_of(model_);
     add_text(folder, model_.manifest->digest.hex(), manifest_text);
-    add_text(folder, Digest::of(pack.manifest).hex(), pack_manifest);
-    add_text(folder, Digest::of(pack.config).hex(), pack_config_text);
+    const auto [manifest, config] = pack_names(folder);
+    add_text(folder, manifest, pack_manifest);
+    add_text(folder, config, pack_config_text);
+  }
+
+  // The digests of both texts of the ModelPack, in hex. The texts take longer to make than the rest
+  // of the layout, so the last tree is asked first.
+  struct PackNames {
+    std::string manifest;
+    std::string config;
+  };
+
+  [[nodiscard]] PackNames pack_names(TreeBuilder::NodeIndex folder) const {
+    if (auto names = names_before(folder)) return *std::move(names);
+    const ModelPack pack = pack_of(model_);
+    return {Digest::of(pack.manifest).hex(), Digest::of(pack.config).hex()};
+  }
+
+  // The nodes of add_blobs' texts stand in its order.
+  [[nodiscard]] std::optional<PackNames> names_before(TreeBuilder::NodeIndex folder) const {
+    const Node* const before = tree_.before(folder);
+    if (!before) return std::nullopt;
+    const Tree& tree = *tree_.previous();
+    std::vector<Dentry> texts;
+    std::ranges::copy_if(
+        tree.entries(*before), std::back_inserter(texts),
+        [&](const Dentry& entry) { return tree.node(entry.node).kind == NodeKind::late; });
+    if (texts.size() != 3) return std::nullopt;
+    std::ranges::sort(texts, {}, &Dentry::node);
+    return PackNames{std::string{texts[1].name}, std::string{texts[2].name}};
   }
 
   TreeBuilder& tree_;

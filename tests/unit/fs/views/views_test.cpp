@@ -210,6 +210,37 @@ TEST_F(Views, HaveOneDirectoryOfAModelsBlobs) {
   EXPECT_TRUE(by_path(*shown).contains("layouts/oci/a+b/blobs"));
 }
 
+// Some of their names are taken from the tree before: of a model that has come, is another now, or
+// has gone and come back, too.
+TEST_F(Views, NameWhatTheyMakeForAnOciLayoutByItsDigest) {
+  TreeOptions options;
+  options.awake = ViewSet::all();
+  std::shared_ptr<const Tree> shown;
+  const auto check = [&](std::size_t expected) {
+    shown = build_tree(Catalog::read(StoreDir{root_, OutsideLinks::refuse}), options,
+                       {"/view", root_, false}, shown.get());
+    std::size_t found = 0;
+    for (const auto& [path, node] : walk(*shown)) {
+      if (!path.starts_with("layouts/oci/") || node.kind != NodeKind::late) continue;
+      const fs::path file{path};
+      if (file.parent_path().filename() != "sha256") continue;
+      EXPECT_EQ(Digest::of(node.recipe(*shown, node).generated()).hex(), file.filename()) << path;
+      ++found;
+    }
+    EXPECT_EQ(found, 3 * expected);
+  };
+  store_.v1("c:d", store_.text_model(1, 100));
+  check(1);
+  store_.v1("a:b", store_.text_model(2, 200));
+  check(2);
+  store_.v1("c:d", store_.text_model(3, 300));
+  check(2);
+  fs::remove(root_ / "manifests/registry.ollama.ai/library/a/b");
+  check(1);
+  store_.v1("a:b", store_.text_model(2, 200));
+  check(2);
+}
+
 // ---- sizes, links, owners ----
 
 TEST_F(Views, TellTheSizeOfEveryFile) {
