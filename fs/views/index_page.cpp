@@ -27,19 +27,19 @@ constexpr std::string_view kPageBeginning = R"html(<!DOCTYPE html>
 @media (prefers-color-scheme: dark) {
 :root { --ink: #e6edf3; --paper: #0d1117; --dim: #9198a1; --line: #3d444d; --link: #6cb6ff; --bad: #ff8a80; }
 }
-body { margin: 1.5rem; font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); }
+body { margin: 1.5rem; font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); overflow-wrap: anywhere; }
 a { color: var(--link); }
 table, thead, tbody { display: block; font-size: 14px; }
 thead { position: sticky; top: 0; background: var(--paper); }
 tr { display: grid; grid-template-columns: minmax(12em, 2fr) 8em 7em 7.5em 8em 6em minmax(9em, 1fr) 5.5em 5.5em 5.5em 10em minmax(5em, 1fr) 6em minmax(16em, 3fr); border-bottom: 1px solid var(--line); }
 tr[hidden] { display: none; }
 tbody tr { content-visibility: auto; contain-intrinsic-size: auto 3.3rem; }
-th, td { padding: .3rem .6rem; text-align: left; overflow-wrap: anywhere; }
+th, td { padding: .3rem .6rem; text-align: left; }
 th button { font: inherit; font-weight: bold; color: inherit; background: none; border: 0; padding: 0; cursor: pointer; }
 .n { text-align: right; white-space: nowrap; }
 .bad { color: var(--bad); }
-code { font-size: 12px; color: var(--dim); overflow-wrap: anywhere; }
-input { font: inherit; padding: .3rem .6rem; width: 20rem; max-width: 100%; }
+code { font-size: 12px; color: var(--dim); }
+input { font: inherit; padding: .3rem .6rem; width: 20rem; max-width: 100%; box-sizing: border-box; }
 @media (max-width: 1650px) {
 tr { grid-template-columns: minmax(11em, 2fr) 8em 7em 7.5em 8em 6em minmax(9em, 1fr) 5.5em 5.5em 5.5em 10em minmax(5em, 1fr) 6em; }
 th:last-child, td:last-child { grid-column: 1 / -1; }
