@@ -31,7 +31,7 @@ body { margin: 1.5rem; font: 15px/1.45 system-ui, sans-serif; color: var(--ink);
 a { color: var(--link); }
 table, thead, tbody { display: block; font-size: 14px; }
 thead { position: sticky; top: 0; background: var(--paper); }
-tr { display: grid; grid-template-columns: minmax(12em, 2fr) 8em 7em 7.5em 8em 6em minmax(9em, 1fr) 5.5em 5.5em 5.5em 10em minmax(5em, 1fr) 6em minmax(16em, 3fr); border-bottom: 1px solid var(--line); }
+tr { display: grid; grid-template-columns: minmax(12em, 2fr) 9em 7em 7.5em 9em 6em minmax(9em, 1fr) 5.5em 5.5em 5.5em 10em minmax(5em, 1fr) 6em minmax(16em, 3fr); border-bottom: 1px solid var(--line); }
 tr[hidden] { display: none; }
 tbody tr { content-visibility: auto; contain-intrinsic-size: auto 3.3rem; }
 th, td { padding: .3rem .6rem; text-align: left; }
@@ -41,7 +41,7 @@ th button { font: inherit; font-weight: bold; color: inherit; background: none; 
 code { font-size: 12px; color: var(--dim); }
 input { font: inherit; padding: .3rem .6rem; width: 20rem; max-width: 100%; box-sizing: border-box; }
 @media (max-width: 1650px) {
-tr { grid-template-columns: minmax(11em, 2fr) 8em 7em 7.5em 8em 6em minmax(9em, 1fr) 5.5em 5.5em 5.5em 10em minmax(5em, 1fr) 6em; }
+tr { grid-template-columns: minmax(11em, 2fr) 9em 7em 7.5em 9em 6em minmax(9em, 1fr) 5.5em 5.5em 5.5em 10em minmax(5em, 1fr) 6em; }
 th:last-child, td:last-child { grid-column: 1 / -1; }
 }
 @media (max-width: 1400px) {
@@ -49,6 +49,7 @@ thead { position: static; }
 tr { grid-template-columns: repeat(auto-fill, minmax(9em, 1fr)); }
 th:first-child, td:first-child { grid-column: 1 / -1; }
 td:first-child { font-weight: bold; }
+td.bad { grid-column: 1 / -1; }
 .n { text-align: left; white-space: normal; }
 td:nth-child(n+2):not(:nth-child(n+12))::before { display: block; font-size: 12px; color: var(--dim); }
 td:nth-child(2)::before { content: "ID"; }
