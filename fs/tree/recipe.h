@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -22,6 +23,9 @@ using TextRecipe = std::string (*)(const Tree& tree, const Node& node);
 
 // The same of a text that needs more than the tree, which it then holds.
 using TextMaker = std::function<std::string(const Tree& tree, const Node& node)>;
+
+// How many bytes such a text will have, where that can be told for less than making it.
+using TextSize = std::function<std::uint64_t(const Tree& tree, const Node& node)>;
 
 // Any content that is made when it is first asked for, of whatever the function holds. Nothing: it
 // cannot be had, and the file cannot be opened.

@@ -54,7 +54,14 @@ std::string_view Tree::stand_in_name(const Node& directory) const noexcept {
 
 std::uint64_t Tree::size_of(const Node& node) const {
   if (node.kind != NodeKind::late) return node.size;
-  if (!knows_size(node)) (void)late_content(node);
+  if (!knows_size(node)) {
+    Late& late = late_[node.source];
+    if (late.count) {
+      late.say(late.count(*this, node));
+    } else {
+      (void)late_content(node);
+    }
+  }
   const std::uint64_t size = late_[node.source].size;
   return size == Late::kMissing ? 1 : size;
 }
@@ -81,11 +88,17 @@ std::optional<Layout> Tree::late_content(const Node& node) const {
   Late& late = late_[node.source];
   auto content = late.make(*this, node);
   const std::uint64_t size = content ? content->size() : Late::kMissing;
-  std::uint64_t said = late.size;
-  while (said >= Late::kMissing && !late.size.compare_exchange_weak(said, size)) {
-  }
-  if (said < Late::kMissing && said != size) return std::nullopt;
+  if (const std::uint64_t said = late.say(size); said < Late::kMissing && said != size)
+    return std::nullopt;
   return content;
+}
+
+std::uint64_t Tree::Late::say(std::uint64_t found) noexcept {
+  std::uint64_t said = size;
+  while (said >= kMissing) {
+    if (size.compare_exchange_weak(said, found)) return found;
+  }
+  return said;
 }
 
 const Model* Tree::model(const Node& node) const noexcept {

@@ -177,7 +177,11 @@ class Tree {
     static constexpr std::uint64_t kMissing = kUnknown - 1;  // it cannot be had
 
     LateContent make;
+    TextSize count{};                            // its size, for less; none: by making it
     std::atomic<std::uint64_t> size = kUnknown;  // bytes
+
+    // Keeps `found` if no size was said before. Returns the one that was said.
+    std::uint64_t say(std::uint64_t found) noexcept;
   };
 
   std::shared_ptr<const Catalog> catalog_;

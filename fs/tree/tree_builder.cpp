@@ -215,14 +215,16 @@ void TreeBuilder::blob(NodeIndex parent, std::string_view name, std::uint32_t bl
 }
 
 void TreeBuilder::add_late(NodeIndex parent, std::string_view name, const std::string& identity,
-                           std::int64_t mtime, LateContent make) {
+                           std::int64_t mtime, LateContent make, TextSize count) {
   const NodeIndex index =
       add(NodeKind::late, numbers_.assign(identity), options_.store_uid, options_.store_gid);
   Node& node = tree_->nodes_[index];
   node.source = static_cast<std::uint32_t>(tree_->late_.size());
   node.recipe = late_layout;
   node.mtime = mtime;
-  tree_->late_.emplace_back().make = std::move(make);
+  auto& late = tree_->late_.emplace_back();
+  late.make = std::move(make);
+  late.count = std::move(count);
   link(parent, name, index);
 }
 
@@ -233,11 +235,13 @@ void TreeBuilder::text(NodeIndex parent, std::string_view name, std::string text
 }
 
 void TreeBuilder::late_text(NodeIndex parent, std::string_view name, TextMaker make,
-                            const std::string& identity) {
-  add_late(parent, name, identity, newest_time(catalog()),
-           [make = std::move(make)](const Tree& tree, const Node& node) {
-             return layout_of_text(make(tree, node));
-           });
+                            const std::string& identity, TextSize count) {
+  add_late(
+      parent, name, identity, newest_time(catalog()),
+      [make = std::move(make)](const Tree& tree, const Node& node) {
+        return layout_of_text(make(tree, node));
+      },
+      std::move(count));
 }
 
 std::shared_ptr<const Tree> TreeBuilder::finish() && {

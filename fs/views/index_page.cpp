@@ -27,19 +27,42 @@ constexpr std::string_view kPageBeginning = R"html(<!DOCTYPE html>
 @media (prefers-color-scheme: dark) {
 :root { --ink: #e6edf3; --paper: #0d1117; --dim: #9198a1; --line: #3d444d; --link: #6cb6ff; --bad: #ff8a80; }
 }
-body { margin: 1.5rem; font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); }
+body { margin: 1.5rem; font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); overflow-wrap: anywhere; }
 a { color: var(--link); }
-table, thead, tbody { display: block; }
+table, thead, tbody { display: block; font-size: 14px; }
 thead { position: sticky; top: 0; background: var(--paper); }
-tr { display: grid; grid-template-columns: minmax(12rem, 2fr) 8rem 5rem 5rem 5rem 9.5rem minmax(5rem, 1fr) 5.5rem minmax(16rem, 3fr); border-bottom: 1px solid var(--line); }
+tr { display: grid; grid-template-columns: minmax(12em, 2fr) 9em 7em 7.5em 9em 6em minmax(9em, 1fr) 5.5em 5.5em 5.5em 10em minmax(5em, 1fr) 6em minmax(16em, 3fr); border-bottom: 1px solid var(--line); }
 tr[hidden] { display: none; }
 tbody tr { content-visibility: auto; contain-intrinsic-size: auto 3.3rem; }
-th, td { padding: .3rem .6rem; text-align: left; overflow-wrap: anywhere; }
+th, td { padding: .3rem .6rem; text-align: left; }
 th button { font: inherit; font-weight: bold; color: inherit; background: none; border: 0; padding: 0; cursor: pointer; }
 .n { text-align: right; white-space: nowrap; }
 .bad { color: var(--bad); }
-code { font-size: 12px; color: var(--dim); overflow-wrap: anywhere; }
-input { font: inherit; padding: .3rem .6rem; width: 20rem; max-width: 100%; }
+code { font-size: 12px; color: var(--dim); }
+input { font: inherit; padding: .3rem .6rem; width: 20rem; max-width: 100%; box-sizing: border-box; }
+@media (max-width: 1650px) {
+tr { grid-template-columns: minmax(11em, 2fr) 9em 7em 7.5em 9em 6em minmax(9em, 1fr) 5.5em 5.5em 5.5em 10em minmax(5em, 1fr) 6em; }
+th:last-child, td:last-child { grid-column: 1 / -1; }
+}
+@media (max-width: 1400px) {
+thead { position: static; }
+tr { grid-template-columns: repeat(auto-fill, minmax(9em, 1fr)); }
+th:first-child, td:first-child { grid-column: 1 / -1; }
+td:first-child { font-weight: bold; }
+td.bad { grid-column: 1 / -1; }
+.n { text-align: left; white-space: normal; }
+td:nth-child(n+2):not(:nth-child(n+12))::before { display: block; font-size: 12px; color: var(--dim); }
+td:nth-child(2)::before { content: "ID"; }
+td:nth-child(3)::before { content: "Family"; }
+td:nth-child(4)::before { content: "Parameters"; }
+td:nth-child(5)::before { content: "Quantization"; }
+td:nth-child(6)::before { content: "Context"; }
+td:nth-child(7)::before { content: "License"; }
+td:nth-child(8)::before { content: "Size"; }
+td:nth-child(9)::before { content: "Own"; }
+td:nth-child(10)::before { content: "Shared"; }
+td:nth-child(11)::before { content: "Date (UTC)"; }
+}
 </style>
 </head>
 <body>
@@ -48,9 +71,9 @@ input { font: inherit; padding: .3rem .6rem; width: 20rem; max-width: 100%; }
 
 constexpr std::string_view kPageTable =
     R"html(<p id="search" hidden><input type="search" placeholder="Search" aria-label="Search"> <span id="count"></span></p>
-<table>
-<thead><tr><th>Name</th><th>ID</th><th class="n">Size</th><th class="n">Own</th><th class="n">Shared</th><th>Date (UTC)</th><th>State</th><th>Open</th><th>Copy to another machine</th></tr></thead>
-<tbody>
+<table role="table">
+<thead role="rowgroup"><tr role="row"><th role="columnheader">Name</th><th role="columnheader">ID</th><th role="columnheader">Family</th><th role="columnheader" class="n">Parameters</th><th role="columnheader">Quantization</th><th role="columnheader" class="n">Context</th><th role="columnheader">License</th><th role="columnheader" class="n">Size</th><th role="columnheader" class="n">Own</th><th role="columnheader" class="n">Shared</th><th role="columnheader" class="n">Date (UTC)</th><th role="columnheader">State</th><th role="columnheader">Open</th><th role="columnheader">Copy to another machine</th></tr></thead>
+<tbody role="rowgroup">
 )html";
 
 constexpr std::string_view kPageEnd = R"html(</tbody>
@@ -60,13 +83,25 @@ constexpr std::string_view kPageEnd = R"html(</tbody>
 (() => {
 const body = document.querySelector("tbody");
 const rows = Array.from(body.rows);
+for (const row of rows) {
+  row.setAttribute("role", "row");
+  for (const cell of row.cells) cell.setAttribute("role", "cell");
+}
+const units = {K: 1e3, M: 1e6, B: 1e9, T: 1e12};
+// "137M", "8x7B", "131072"; what is no number comes first.
+const number = text => {
+  const parts = /^(?:(\d+)x)?(\d+(?:\.\d+)?)([KMBT]?)/i.exec(text);
+  return parts ? (parts[1] || 1) * parts[2] * (units[parts[3].toUpperCase()] || 1) : -1;
+};
 const value = (row, column) => {
   const cell = row.cells[column];
-  return "v" in cell.dataset ? Number(cell.dataset.v) : cell.textContent;
+  if ("v" in cell.dataset) return Number(cell.dataset.v);
+  const text = cell.textContent.trim();
+  return cell.className === "n" ? number(text) : text;
 };
 const compare = (a, b) => typeof a === "number" ? a - b : a.localeCompare(b, undefined, {numeric: true});
 let sorted = 0, direction = 1;
-Array.from(document.querySelectorAll("th")).slice(0, 7).forEach((head, column) => {
+Array.from(document.querySelectorAll("th")).slice(0, 12).forEach((head, column) => {
   const button = document.createElement("button");
   button.textContent = head.textContent;
   head.replaceChildren(button);
@@ -85,7 +120,7 @@ const find = () => {
   const words = field.value.toLowerCase().split(/\s+/);
   let count = 0;
   for (const row of rows) {
-    const text = [0, 1, 6].map(i => row.cells[i].textContent).join(" ").toLowerCase();
+    const text = [0, 1, 2, 4, 6, 11].map(i => row.cells[i].textContent).join(" ").toLowerCase();
     row.hidden = !words.every(word => text.includes(word));
     if (!row.hidden) ++count;
   }
@@ -142,6 +177,25 @@ void append_number(std::string& page, Number number, const std::string& text) {
   fmt::format_to(std::back_inserter(page), R"(<td class="n" data-v="{}">{}</td>)", number, text);
 }
 
+void append_text(std::string& page, std::string_view text, std::size_t width) {
+  page += "<td>" + html_cell(text, width) + "</td>";
+}
+
+// The script takes it for a number.
+void append_count(std::string& page, std::string_view text, std::size_t width) {
+  page += "<td class=\"n\">" + html_cell(text, width) + "</td>";
+}
+
+// What is in blobs: always as wide.
+void append_summary(std::string& page, const IndexRow& row) {
+  constexpr std::size_t word = 16, number = 10, line = 48;
+  append_text(page, row.family, word);
+  append_count(page, row.parameters, number);
+  append_text(page, row.quantization, word);
+  append_count(page, row.context, number);
+  append_text(page, row.license, line);
+}
+
 void append_links(std::string& page, const IndexRow& row) {
   page += "<td>";
   if (!row.archive.empty()) page += "<a href=\"" + link_to(row.archive) + "\">archive</a> ";
@@ -153,6 +207,7 @@ void append_links(std::string& page, const IndexRow& row) {
 
 void append_row(std::string& page, const IndexRow& row) {
   page += "<tr><td>" + html_text(row.name) + "</td><td>" + html_text(row.id) + "</td>";
+  append_summary(page, row);
   append_number(page, row.size, size_text(static_cast<double>(row.size)));
   append_number(page, row.own, size_text(static_cast<double>(row.own)));
   append_number(page, row.shared, size_text(static_cast<double>(row.shared)));
@@ -192,6 +247,23 @@ std::string html_text(std::string_view text) {
   return html;
 }
 
+// Neither within a character nor within what stands for one.
+std::string html_cell(std::string_view text, std::size_t width) {
+  constexpr std::string_view ellipsis = "…";
+  const std::string plain = without_controls(text);
+  std::string cell;
+  std::size_t cut = 0;  // where the ellipsis still has room
+  for (std::size_t at = 0; at < plain.size() && cell.size() <= width;) {
+    const std::size_t bytes = first_code_point(std::string_view{plain}.substr(at)).bytes;
+    cell += html_text(std::string_view{plain}.substr(at, bytes));
+    at += bytes;
+    if (cell.size() + ellipsis.size() <= width) cut = cell.size();
+  }
+  if (cell.size() > width) cell.replace(cut, cell.npos, ellipsis);
+  cell.resize(width, ' ');
+  return cell;
+}
+
 std::string link_to(std::string_view path) {
   constexpr std::string_view plain = "-._~/";
   std::string link;
@@ -209,7 +281,7 @@ std::string link_to(std::string_view path) {
 }
 
 std::string index_page(std::string_view store, std::span<const IndexRow> rows) {
-  constexpr std::size_t row_size = 600;
+  constexpr std::size_t row_size = 800;
   std::string page{kPageBeginning};
   page.reserve(kPageBeginning.size() + kPageTable.size() + kPageEnd.size() +
                rows.size() * row_size);

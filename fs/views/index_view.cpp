@@ -1,11 +1,13 @@
 #include <algorithm>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "fs/views/index_page.h"
 #include "fs/views/views.h"
 #include "store/base/text.h"
+#include "store/describe/model_summaries.h"
 
 namespace ollamafs {
 namespace {
@@ -22,12 +24,12 @@ std::string fault_text(const Model& model) {
   return text;
 }
 
-// The rows of the page, from what `tree` shows. No blob is read: what a model is for would stand in
-// its config.
+// The rows of the page, from what `tree` shows. With `summaries` also what stands in the blobs of
+// models; without no blob is read.
 class IndexRows {
  public:
-  IndexRows(const Tree& tree, const MountFacts& facts, ViewSet shown)
-      : tree_{tree}, facts_{facts}, shown_{shown} {}
+  IndexRows(const Tree& tree, const MountFacts& facts, ViewSet shown, ModelSummaries* summaries)
+      : tree_{tree}, facts_{facts}, shown_{shown}, summaries_{summaries} {}
 
   [[nodiscard]] std::vector<IndexRow> all() const {
     std::vector<IndexRow> rows;
@@ -46,7 +48,16 @@ class IndexRows {
     row.fault = fault_text(model);
     add_sizes(row, model);
     add_ways(row, model);
+    if (summaries_ && model.whole()) add_summary(row, summaries_->of(model));
     return row;
+  }
+
+  static void add_summary(IndexRow& row, ModelSummary summary) {
+    row.family = std::move(summary.family);
+    row.parameters = std::move(summary.parameters);
+    row.quantization = std::move(summary.quantization);
+    if (summary.context_length) row.context = std::to_string(*summary.context_length);
+    row.license = std::move(summary.license);
   }
 
   void add_sizes(IndexRow& row, const Model& model) const {
@@ -74,6 +85,7 @@ class IndexRows {
   const Tree& tree_;
   const MountFacts& facts_;
   ViewSet shown_;
+  ModelSummaries* summaries_;
 };
 
 // All that the page is made of.
@@ -93,13 +105,20 @@ std::string index_identity(const TreeBuilder& tree, const MountFacts& facts) {
 }  // namespace
 
 void add_index(TreeBuilder& tree, const MountFacts& facts) {
-  const ViewSet shown = tree.options().shown;
+  const auto page = [facts, shown = tree.options().shown](const Tree& made,
+                                                          ModelSummaries* summaries) {
+    return index_page(facts.store.string(), IndexRows{made, facts, shown, summaries}.all());
+  };
+  // Who lists the folder asks for the size: that must not open the files of every model.
   tree.late_text(
       TreeBuilder::kRoot, "index.html",
-      [facts, shown](const Tree& made, const Node&) {
-        return index_page(facts.store.string(), IndexRows{made, facts, shown}.all());
+      [page, summaries = tree.options().summaries](const Tree& made, const Node&) {
+        return page(made, summaries);
       },
-      index_identity(tree, facts));
+      index_identity(tree, facts),
+      [page](const Tree& made, const Node&) -> std::uint64_t {
+        return page(made, nullptr).size();
+      });
 }
 
 }  // namespace ollamafs

@@ -24,6 +24,7 @@
 #include "src/mount/signals.h"
 #include "src/say/exit_status.h"
 #include "store/catalog/store_scanner.h"
+#include "store/describe/model_summaries.h"
 #include "store/find/store_location.h"
 #include "store/folder/store_dir.h"
 
@@ -103,6 +104,7 @@ class Daemon {
   std::mutex detaching_;
   std::unique_ptr<SignalWatcher> signals_;
   StoreDir store_;
+  ModelSummaries summaries_{store_};  // for every tree
   StoreScanner scanner_;
   MountPoint mountpoint_;
   std::shared_ptr<const Catalog> scanned_;  // first; the live view's from then on

@@ -39,11 +39,14 @@ std::optional<ModelConfig> read_config(const StoreDir& store, const Model& model
   if (!model.manifest->config) return std::nullopt;
   std::error_code ec;
   const FileContent file = read_blob(store, *model.manifest->config, kMaxConfigBytes, ec);
-  if (ec) return std::nullopt;
+  return ec ? std::nullopt : parse_config(file.bytes);
+}
+
+std::optional<ModelConfig> parse_config(const std::string& bytes) {
   const auto shallow = [](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
     return depth <= kMaxDepth;
   };
-  const auto json = nlohmann::json::parse(file.bytes, shallow, false);
+  const auto json = nlohmann::json::parse(bytes, shallow, false);
   if (!json.is_object()) return std::nullopt;
   return ModelConfig{.remote_host = string_at(json, "remote_host"),
                      .remote_model = string_at(json, "remote_model"),

@@ -29,4 +29,7 @@ struct ModelConfig {
 // Reads the config of a model; nothing if it has none, or none that can be read.
 [[nodiscard]] std::optional<ModelConfig> read_config(const StoreDir& store, const Model& model);
 
+// The same of a config's bytes; nothing if they are no config.
+[[nodiscard]] std::optional<ModelConfig> parse_config(const std::string& bytes);
+
 }  // namespace ollamafs

@@ -65,7 +65,7 @@ std::uint64_t size_of(GgufType type) noexcept {
 class GgufBytes {
  public:
   GgufBytes(const FileCalls& calls, int fd, std::uint64_t most)
-      : calls_{calls}, fd_{fd}, most_{most}, buffer_(kPiece) {
+      : calls_{calls}, fd_{fd}, most_{most}, buffer_(std::min<std::uint64_t>(kPiece, most)) {
     struct stat st {};
     if (calls.fstat(fd, st) != 0) fail(errno);
     size_ = static_cast<std::uint64_t>(st.st_size);
@@ -123,8 +123,8 @@ class GgufBytes {
     }
     std::error_code ec;
     at_ = 0;
-    end_ = read_fully(calls_, fd_, buffer_.data(), std::min<std::uint64_t>(kPiece, most_ - offset_),
-                      offset_, ec);
+    end_ = read_fully(calls_, fd_, buffer_.data(),
+                      std::min<std::uint64_t>(buffer_.size(), most_ - offset_), offset_, ec);
     if (ec) fail(ec.value());
     if (end_ == 0) cut_short();
     offset_ += end_;
@@ -145,17 +145,32 @@ class GgufReader {
       : bytes_{calls, fd, limits.bytes}, limits_{limits} {}
 
   GgufHeader read() && {
-    read_magic();
-    header_.tensors = take_length();
-    const std::uint64_t values = take_length();
-    if (values > limits_.values) too_many("values", limits_.values);
-    if (header_.tensors > limits_.tensors) too_many("tensors", limits_.tensors);
+    const std::uint64_t values = read_counts();
     for (std::uint64_t i = 0; i < values; ++i) read_value();
     for (std::uint64_t i = 0; i < header_.tensors; ++i) read_tensor();
     return std::move(header_);
   }
 
+  GgufHeader read_head() && {
+    const std::uint64_t values = read_counts();
+    try {
+      for (std::uint64_t i = 0; i < values; ++i) read_value();
+    } catch (const GgufError&) {  // NOLINT(bugprone-empty-catch): the head ends here
+    }
+    return std::move(header_);
+  }
+
  private:
+  // Returns how many values there are.
+  std::uint64_t read_counts() {
+    read_magic();
+    header_.tensors = take_length();
+    const std::uint64_t values = take_length();
+    if (values > limits_.values) too_many("values", limits_.values);
+    if (header_.tensors > limits_.tensors) too_many("tensors", limits_.tensors);
+    return values;
+  }
+
   [[noreturn]] static void too_many(const char* what, std::uint64_t most) {
     throw GgufError{fmt::format("says that it has more than {} {}", most, what)};
   }
@@ -292,6 +307,11 @@ std::optional<std::uint64_t> GgufHeader::number(std::string_view key) const {
 
 GgufHeader read_gguf(const FileCalls& calls, int fd, const GgufLimits& limits) {
   return GgufReader{calls, fd, limits}.read();
+}
+
+GgufHeader read_gguf_head(const FileCalls& calls, int fd, std::uint64_t bytes) {
+  const GgufLimits limits{.bytes = bytes, .string = bytes, .strings = bytes};
+  return GgufReader{calls, fd, limits}.read_head();
 }
 
 }  // namespace ollamafs

@@ -57,4 +57,10 @@ struct GgufLimits {
 // say. Throws GgufError.
 [[nodiscard]] GgufHeader read_gguf(const FileCalls& calls, int fd, const GgufLimits& limits = {});
 
+// Reads the values that stand in the first `bytes` bytes of such a file, and nothing else: the name
+// of the architecture and its numbers come before the tokens, which are megabytes. Tensors are not
+// counted. Values behind the first that cannot be read are left out. Throws GgufError if it is no
+// GGUF file.
+[[nodiscard]] GgufHeader read_gguf_head(const FileCalls& calls, int fd, std::uint64_t bytes);
+
 }  // namespace ollamafs

@@ -1,13 +1,18 @@
 // index.html: all models on one page.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
+#include <array>
 #include <filesystem>
 #include <sstream>
 #include <string>
 
+#include "store/base/unique_fd.h"
 #include "tests/mounted/mount.h"
 #include "tests/mounted/walk.h"
+#include "tests/support/gguf_builder.h"
 #include "tests/support/sample_store.h"
 #include "tests/support/temp_dir.h"
 
@@ -50,6 +55,44 @@ TEST_F(Index, LeadsToWhatIsThere) {
     EXPECT_TRUE(fs::exists(mount / link)) << link;
   }
   EXPECT_GT(count, 2 * 9U);
+}
+
+// Whether a file in `folder` was opened while `act` ran.
+template <class Act>
+bool opens_files_in(const fs::path& folder, Act act) {
+  const UniqueFd watch{::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)};
+  EXPECT_GE(::inotify_add_watch(watch.get(), folder.c_str(), IN_OPEN), 0);
+  act();
+  std::array<char, 4096> events;
+  return ::read(watch.get(), events.data(), events.size()) > 0;
+}
+
+TEST_F(Index, TellsWhatBlobsSayAndOpensThemForNothingElse) {
+  const std::string license = "<b>Apache License</b> & as many words as nobody wants to see here";
+  ManifestSpec model = store.text_model(1, 1000);
+  model.layers[0] = store.layer(kModelType, GgufBuilder{}
+                                                .text("general.architecture", "llama")
+                                                .number("llama.context_length", 131'072)
+                                                .bytes());
+  model.layers.push_back(store.layer(kLicenseType, "\n  " + license + "\nmore"));
+  store.v1("one:a", model);
+  const Mount mount{store.root()};
+  const fs::path index = mount / "index.html";
+  off_t size = 0;
+  EXPECT_FALSE(opens_files_in(store.root() / "blobs", [&] {
+    EXPECT_THAT(must({"ls", "-la", mount.path()}), HasSubstr("index.html"));
+    size = stat_of(index).st_size;
+  }));
+  std::string page;
+  EXPECT_TRUE(opens_files_in(store.root() / "blobs", [&] { page = read_file(index); }));
+  EXPECT_EQ(page.size(), static_cast<std::size_t>(size));
+  EXPECT_EQ(stat_of(index).st_size, size);
+  EXPECT_THAT(page, HasSubstr("<td>llama "));
+  EXPECT_THAT(page, HasSubstr("<td class=\"n\">3.2B "));
+  EXPECT_THAT(page, HasSubstr("<td>Q4_K_M "));
+  EXPECT_THAT(page, HasSubstr("<td class=\"n\">131072 "));
+  EXPECT_THAT(page, HasSubstr("<td>&lt;b&gt;Apache License&lt;/b&gt; &amp; as"));
+  EXPECT_THAT(page, Not(HasSubstr("nobody wants")));
 }
 
 TEST_F(Index, FollowsTheStore) {

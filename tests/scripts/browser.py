@@ -43,8 +43,7 @@ class Browser:
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(domain + ".enable")
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
-                  deviceScaleFactor=1, mobile=False)
+        self.resize(width, height)
 
     def __enter__(self):
         return self
@@ -123,6 +122,11 @@ class Browser:
     def write(self, text):
         """Types into the field that has the focus."""
         self.call("Input.insertText", text=text)
+
+    def resize(self, width, height=800):
+        """As in a window of this size."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
+                  deviceScaleFactor=1, mobile=False)
 
     def prefer(self, scheme):
         """As the system of a person who likes it "light" or "dark"."""

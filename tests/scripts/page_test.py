@@ -5,11 +5,15 @@ Chromium, headless, in namespaces of its own that have no network: the page is o
 long it takes to open with 10,000 models is printed, not judged.
 """
 
+import hashlib
+import json
 import os
 import re
+import struct
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.parse
 
 sys.path.insert(0, os.path.dirname(__file__))
@@ -49,6 +53,33 @@ class Page:
         with open(f"{folder}/latest", "w", encoding="utf-8") as file:
             file.write(manifest)
 
+    def add_described_models(self):
+        """Models of several sizes, and one whose config and license would run a script."""
+        hostile = "</td><img src=x onerror=document.title=4><script>document.title=5</script>"
+        for name, family, parameters, context, license_text in (
+                ("small", "nomic-bert", "137M", 2048, "Apache License"),
+                ("large", "mixtral", "8x7B", 32768, "\n  Apache License\n"),
+                ("middle", "qwen3", "8.2B", 131072, "MIT License"),
+                ("hostile", hostile, hostile, None, hostile)):
+            config = {"model_format": "gguf", "model_family": family, "model_type": parameters,
+                      "file_type": "Q8_0"}
+            layers = [("license", license_text.encode())]
+            if context:
+                layers.append(("model", gguf(family, context)))
+            manifest = {"schemaVersion": 2, "config": self.layer("", json.dumps(config).encode()),
+                        "layers": [self.layer("application/vnd.ollama.image." + kind, blob)
+                                   for kind, blob in layers]}
+            folder = f"{self.store}/manifests/registry.ollama.ai/described/{name}"
+            os.makedirs(folder)
+            with open(f"{folder}/latest", "w", encoding="utf-8") as file:
+                json.dump(manifest, file)
+
+    def layer(self, media_type, blob):
+        digest = hashlib.sha256(blob).hexdigest()
+        with open(f"{self.store}/blobs/sha256-{digest}", "wb") as file:
+            file.write(blob)
+        return {"mediaType": media_type, "digest": "sha256:" + digest, "size": len(blob)}
+
     def mount(self):
         os.makedirs(self.view)
         subprocess.run([self.program, "mount", "--store", self.store, self.view], check=True,
@@ -65,6 +96,15 @@ class Page:
                              capture_output=True, text=True).stdout
         # Some of what is broken is named twice, as a model and as a problem; the models come first.
         return re.findall(r'"name": "(.*)",', out.split('"problems":')[0])
+
+
+def gguf(architecture, context):
+    """The header of a GGUF file that says these two things."""
+    def text(value):
+        return struct.pack("<Q", len(value)) + value.encode()
+    return (b"GGUF" + struct.pack("<IQQ", 3, 0, 2) +
+            text("general.architecture") + struct.pack("<I", 8) + text(architecture) +
+            text(architecture + ".context_length") + struct.pack("<II", 4, context))
 
 
 def clicks_header(browser, text):
@@ -97,8 +137,11 @@ def test_texts_of_the_store_run_no_script(page, browser):
     text = browser.value("document.body.innerText")
     assert page.store in text, text[:300]  # the mount point stands in the commands, as a shell's word
     row = browser.value("Array.from(document.querySelectorAll('tbody tr')).find(row => "
-                        "row.cells[0].textContent === 'hostile/model:latest').innerText")
+                        "row.cells[0].textContent === 'hostile/model:latest').textContent")
     assert "<" in row, row  # the fault quotes what is wrong
+    row = browser.value("Array.from(document.querySelectorAll('tbody tr')).find(row => "
+                        "row.cells[0].textContent === 'described/hostile:latest').textContent")
+    assert row.count("<") >= 3, row
 
 
 def test_search(page, browser):
@@ -108,17 +151,63 @@ def test_search(page, browser):
     assert found, names
     count = browser.value("document.getElementById('count').textContent")
     assert count == f"{len(found)} of {len(names)}", count
+    assert searches(browser, "apache bert") == ["described/small:latest"]
+    assert searches(browser, "MIT q8_0") == ["described/middle:latest"]
+    assert searches(browser, "described 131072") == []  # numbers are for sorting
     assert all(name.startswith(("broken/", "hostile/")) for name in searches(browser, "broken:"))
     assert searches(browser, "none such") == []
     assert len(searches(browser, " ")) == len(names)
 
 
+def test_what_blobs_say(page, browser):
+    cells = browser.value("(row => Array.from(row.cells).slice(2, 7).map(c => c.textContent.trim()))"
+                          "(Array.from(document.querySelectorAll('tbody tr')).find(row => "
+                          "row.cells[0].textContent === 'described/large:latest'))")
+    assert cells == ["mixtral", "8x7B", "Q8_0", "32768", "Apache License"], cells
+
+
+def test_sort_by_numbers_in_words(page, browser):
+    searches(browser, "described")
+    for text, order in (("Parameters", ["hostile", "small", "middle", "large"]),
+                        ("Context", ["hostile", "small", "large", "middle"])):
+        names = [f"described/{name}:latest" for name in order]
+        clicks_header(browser, text)
+        assert browser.value(VISIBLE) == names, (text, browser.value(VISIBLE))
+        clicks_header(browser, text)
+        assert browser.value(VISIBLE) == names[::-1], (text, browser.value(VISIBLE))
+    searches(browser, " ")
+
+
+def test_a_screen_reader_finds_a_table(page, browser):
+    browser.resize(1280, 8000)  # rows that are not seen have no cells yet
+    browser.value("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    nodes = browser.call("Accessibility.getFullAXTree")["nodes"]
+    browser.resize(1280)
+    roles = [node["role"]["value"] for node in nodes if not node.get("ignored")]
+    models = len(page.listed())
+    found = {role: roles.count(role) for role in ("table", "row", "columnheader", "cell")}
+    assert found == {"table": 1, "row": models + 1, "columnheader": 14, "cell": 14 * models}, found
+
+
+def test_every_width_can_be_read(page, browser):
+    for width in (360, 800, 1366, 1920):
+        browser.resize(width)
+        assert browser.value("document.documentElement.scrollWidth <= innerWidth"), width
+        # Each head stands above its cells, and no cell reaches into its neighbour.
+        assert browser.value(
+            "(row => Array.from(row.cells).every((cell, i, all) => cell.scrollWidth <= cell.clientWidth + 1"
+            " && Math.abs(cell.getBoundingClientRect().x -"
+            " document.querySelectorAll('th')[i].getBoundingClientRect().x) < 1))"
+            "(Array.from(document.querySelectorAll('tbody tr')).find(row => !row.querySelector('.bad')))"), width
+    browser.resize(1280)
+
+
 def test_sort(page, browser):
-    for column, text in ((2, "Size"), (5, "Date (UTC)")):
+    for column, text in ((7, "Size"), (10, "Date (UTC)")):
         values = f"Array.from(document.querySelectorAll('tbody tr')).map(r => +r.cells[{column}].dataset.v)"
         clicks_header(browser, text)
         up = browser.value(values)
-        assert up == sorted(up) and len(set(up)) > 1 or column == 5, up
+        assert up == sorted(up) and len(set(up)) > 1 or column == 10, up
         clicks_header(browser, text)
         assert browser.value(values) == sorted(up, reverse=True)
         assert browser.value("Array.from(document.querySelectorAll('[aria-sort]'))"
@@ -191,6 +280,10 @@ def measure(build, work):
     page = Page(build, work, "--models", "10000")
     page.mount()
     try:
+        for what in ("first", "again"):
+            start = time.monotonic()
+            subprocess.run(["cat", page.view + "/index.html"], check=True, stdout=subprocess.DEVNULL)
+            print(f"10,000 models are read in {time.monotonic() - start:.2f} s ({what})")
         with Browser() as browser:
             for what in ("first", "again"):
                 seconds = browser.open(page.url())
@@ -212,6 +305,7 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         page = Page(build, work, "--broken")
         page.add_hostile_model()
+        page.add_described_models()
         page.mount()
         try:
             with Browser() as browser:

@@ -379,6 +379,33 @@ TEST_F(TreeTest, RefusesALateFileThatCannotBeHadOrIsNotAsWasSaid) {
   EXPECT_THROW((void)grows.recipe(*tree, grows), std::system_error);
 }
 
+TEST_F(TreeTest, TellsTheSizeOfALateTextByItsCountAloneAndRefusesAnother) {
+  int made = 0;
+  std::uint64_t counted = 3;
+  TreeBuilder building = builder();
+  for (const char* const name : {"first", "second"}) {
+    building.late_text(
+        TreeBuilder::kRoot, name,
+        [&](const Tree&, const Node&) {
+          ++made;
+          return std::string(3, 'x');
+        },
+        name, [&](const Tree&, const Node&) { return counted; });
+  }
+  const auto tree = std::move(building).finish();
+  const Node& first = at(*tree, {"first"});
+  EXPECT_FALSE(tree->knows_size(first));
+  EXPECT_EQ(tree->size_of(first), 3u);
+  EXPECT_TRUE(tree->knows_size(first));
+  EXPECT_EQ(made, 0);
+  EXPECT_EQ(first.recipe(*tree, first).size(), 3u);
+  EXPECT_EQ(made, 1);
+  counted = 4;
+  const Node& second = at(*tree, {"second"});
+  EXPECT_EQ(tree->size_of(second), 4u);
+  EXPECT_THROW((void)second.recipe(*tree, second), std::system_error);
+}
+
 TEST_F(TreeTest, KeepsItsNamesAndItsCatalog) {
   std::shared_ptr<const Tree> tree;
   {

@@ -18,6 +18,8 @@
 #include <utility>
 #include <vector>
 
+#include "store/describe/model_summaries.h"
+#include "tests/support/faulty_calls.h"
 #include "tests/support/process.h"
 #include "tests/support/sample_store.h"
 #include "tests/support/store_builder.h"
@@ -30,6 +32,7 @@ namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsSupersetOf;
+using ::testing::Not;
 
 std::shared_ptr<const Tree> tree_of(const fs::path& store, const fs::path& mountpoint = "/view",
                                     bool by_sudo = false) {
@@ -461,6 +464,45 @@ TEST_F(Views, TellOfEveryModelOnOnePage) {
 TEST_F(Views, TellOfManyModelsInFewBytes) {
   write_many_models(store_, 2000);
   EXPECT_LT(index_of(*tree()).size(), 2000u * 800);
+}
+
+TEST_F(Views, OpenTheFilesOfModelsForTheirPageAndNotForItsSize) {
+  write_many_models(store_, 10);
+  FaultPlan plan;
+  const FaultyCalls calls{plan};
+  const StoreDir store{root_, OutsideLinks::refuse, {}, calls};
+  ModelSummaries summaries{store};
+  TreeOptions options;
+  options.store = &store;
+  options.summaries = &summaries;
+  const auto shown = build_tree(Catalog::read(store), options, {"/view", root_});
+  const Node& index = *shown->lookup(shown->root(), "index.html");
+  plan.fail(call::kAll, EIO, ~std::uint64_t{0});  // counts, and lets none fail
+  const std::uint64_t size = shown->size_of(index);
+  EXPECT_EQ(plan.seen, 0u);
+  const std::string page = index_of(*shown);
+  EXPECT_GT(plan.seen, 10u);
+  EXPECT_EQ(page.size(), size);
+  EXPECT_THAT(page, HasSubstr("<td>llama "));
+  EXPECT_THAT(page, HasSubstr("<td class=\"n\">3.2B "));
+  EXPECT_THAT(page, HasSubstr("<td>Q4_K_M "));
+}
+
+TEST_F(Views, MakeThePageOfModelsThatCannotBeRead) {
+  write_many_models(store_, 10);
+  FaultPlan plan;
+  const FaultyCalls calls{plan};
+  const StoreDir store{root_, OutsideLinks::refuse, {}, calls};
+  ModelSummaries summaries{store};
+  TreeOptions options;
+  options.summaries = &summaries;
+  const auto shown = build_tree(Catalog::read(store), options, {"/view", root_});
+  plan.fail(call::kAll, EIO);
+  EXPECT_THAT(index_of(*shown), Not(HasSubstr("<td>llama ")));
+  plan.fail(call::kOpens, EMFILE);  // says nothing about the models: the next call tries again
+  EXPECT_THROW((void)index_of(*shown), std::system_error);
+  plan.clear();
+  EXPECT_THAT(index_of(*shown), HasSubstr("<td>llama "));
 }
 
 // ---- README.txt ----
