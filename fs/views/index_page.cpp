@@ -83,10 +83,23 @@ constexpr std::string_view kPageEnd = R"html(</tbody>
 (() => {
 const body = document.querySelector("tbody");
 const rows = Array.from(body.rows);
-for (const row of rows) {
+// What a row needs that only a script can give it. Of ten thousand rows the first come first, and
+// the rest when the page can be seen.
+const prepare = row => {
   row.setAttribute("role", "row");
   for (const cell of row.cells) cell.setAttribute("role", "cell");
-}
+  const code = row.querySelector("code");
+  if (!code) return;
+  const button = document.createElement("button");
+  button.textContent = "Copy";
+  code.after(" ", button);
+};
+const unprepared = rows.slice();
+const prepareSome = () => {
+  unprepared.splice(0, 200).forEach(prepare);
+  if (unprepared.length > 0) setTimeout(prepareSome);
+};
+prepareSome();
 const units = {K: 1e3, M: 1e6, B: 1e9, T: 1e12};
 // "137M", "8x7B", "131072"; what is no number comes first.
 const number = text => {
@@ -116,24 +129,22 @@ Array.from(document.querySelectorAll("th")).slice(0, 12).forEach((head, column) 
 });
 const search = document.getElementById("search");
 const field = search.querySelector("input");
-const find = () => {
-  const words = field.value.toLowerCase().split(/\s+/);
-  let count = 0;
-  for (const row of rows) {
-    const text = [0, 1, 2, 4, 6, 11].map(i => row.cells[i].textContent).join(" ").toLowerCase();
-    row.hidden = !words.every(word => text.includes(word));
-    if (!row.hidden) ++count;
-  }
+const tell = count => {
   document.getElementById("count").textContent = count + " of " + rows.length;
 };
-field.oninput = find;
+const texts = new Map();
+const text = row => {
+  if (!texts.has(row))
+    texts.set(row, [0, 1, 2, 4, 6, 11].map(i => row.cells[i].textContent).join(" ").toLowerCase());
+  return texts.get(row);
+};
+field.oninput = () => {
+  const words = field.value.toLowerCase().split(/\s+/);
+  for (const row of rows) row.hidden = !words.every(word => text(row).includes(word));
+  tell(rows.filter(row => !row.hidden).length);
+};
 search.hidden = false;
-find();
-for (const code of body.querySelectorAll("code")) {
-  const button = document.createElement("button");
-  button.textContent = "Copy";
-  code.after(" ", button);
-}
+tell(rows.length);
 const copy = async code => {
   try {
     await navigator.clipboard.writeText(code.textContent);
