@@ -78,6 +78,41 @@ asked 'Not imported.'
 asked 'cut.tar'
 expect 2 ollamafs-desktop import folder # which one that is nobody knows
 
+# --- The same by KDE's dialogs, of which the progress is a service on the session's bus ---
+
+cat >bin/kdialog <<'END'
+#!/bin/sh
+printf '%s\n' "$@" >>"$HOME/../asked"
+case " $* " in *" --progressbar "*) echo "org.kde.kdialog-1 /ProgressDialog" ;; esac
+END
+cat >bin/dbus-send <<'END'
+#!/bin/sh
+printf '%s\n' "$*" >>"$HOME/../asked"
+case $* in *.wasCancelled*) echo "   boolean $(cat "$HOME/../cancelled")" ;; esac
+END
+chmod +x bin/kdialog bin/dbus-send
+: >asked
+echo false >cancelled
+export XDG_CURRENT_DESKTOP=KDE
+expect 0 ollamafs-desktop import "$work/a model.tar"
+asked --progressbar
+asked '--dest=org.kde.kdialog-1 /ProgressDialog org.kde.kdialog.ProgressDialog.showCancelButton boolean:true'
+asked 'ProgressDialog.close'
+asked 'llama3.2:3b'
+
+# From a pipe that never ends, until the user has had enough.
+: >asked
+echo true >cancelled
+mkfifo endless
+sleep 60 >endless &
+writer=$!
+expect 130 ollamafs-desktop import "$work/endless"
+kill $writer
+asked 'ProgressDialog.close'
+asked 'Not imported.'
+rm bin/kdialog bin/dbus-send endless
+unset XDG_CURRENT_DESKTOP
+
 # --- Nautilus hands the files over in a variable, a line each ---
 
 : >asked
