@@ -30,6 +30,14 @@ bool is_an_answer(int error) noexcept {
   return std::ranges::find(answers, error) != std::end(answers);
 }
 
+// A page about all models has gaps where a blob could not be read, which it has no more when it is
+// opened the next time.
+Caching caching_of(const Node& file, const OpenLayout& content) {
+  if (file.kind == NodeKind::archive) return Caching::bypass;
+  if (file.kind == NodeKind::late && file.model == Node::kNone) return Caching::begin;
+  return content.enter_cache();
+}
+
 }  // namespace
 
 FileSystem::FileSystem(const StoreDir& store, std::shared_ptr<const Tree> tree,
@@ -195,8 +203,7 @@ std::unique_ptr<OpenFile> FileSystem::open_file(const NodeRef& file, std::error_
   if (ec) return nullptr;
   auto use = is_blob ? pins_.open(file.tree->catalog(), file->source, process) : Pins::Use{};
   auto opened = std::make_unique<OpenFile>(nodes_.pin(file), std::move(content), std::move(use));
-  opened->caching =
-      file->kind == NodeKind::archive ? Caching::bypass : opened->content->enter_cache();
+  opened->caching = caching_of(*file, *opened->content);
   return opened;
 }
 

@@ -21,10 +21,11 @@ using Recipe = Layout (*)(const Tree& tree, const Node& node);
 // of what it shows. Also a pure function of the tree and the node.
 using TextRecipe = std::string (*)(const Tree& tree, const Node& node);
 
-// The same of a text that needs more than the tree, which it then holds.
+// The same of a text that needs more than the tree, which it then holds. One of no model may say
+// something else at the next opening, in as many bytes.
 using TextMaker = std::function<std::string(const Tree& tree, const Node& node)>;
 
-// How many bytes such a text will have, where that can be told for less than making it.
+// How many bytes such a text will have, where that can be told without opening a blob.
 using TextSize = std::function<std::uint64_t(const Tree& tree, const Node& node)>;
 
 // Any content that is made when it is first asked for, of whatever the function holds. Nothing: it

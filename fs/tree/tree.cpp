@@ -56,8 +56,8 @@ std::uint64_t Tree::size_of(const Node& node) const {
   if (node.kind != NodeKind::late) return node.size;
   if (!knows_size(node)) {
     Late& late = late_[node.source];
-    if (late.count) {
-      late.say(late.count(*this, node));
+    if (late.size_of) {
+      late.say(late.size_of(*this, node));
     } else {
       (void)late_content(node);
     }

@@ -177,7 +177,7 @@ class Tree {
     static constexpr std::uint64_t kMissing = kUnknown - 1;  // it cannot be had
 
     LateContent make;
-    TextSize count{};                            // its size, for less; none: by making it
+    TextSize size_of{};                          // its size, for less; none: by making it
     std::atomic<std::uint64_t> size = kUnknown;  // bytes
 
     // Keeps `found` if no size was said before. Returns the one that was said.

@@ -215,7 +215,7 @@ void TreeBuilder::blob(NodeIndex parent, std::string_view name, std::uint32_t bl
 }
 
 void TreeBuilder::add_late(NodeIndex parent, std::string_view name, const std::string& identity,
-                           std::int64_t mtime, LateContent make, TextSize count) {
+                           std::int64_t mtime, LateContent make, TextSize size_of) {
   const NodeIndex index =
       add(NodeKind::late, numbers_.assign(identity), options_.store_uid, options_.store_gid);
   Node& node = tree_->nodes_[index];
@@ -224,7 +224,7 @@ void TreeBuilder::add_late(NodeIndex parent, std::string_view name, const std::s
   node.mtime = mtime;
   auto& late = tree_->late_.emplace_back();
   late.make = std::move(make);
-  late.count = std::move(count);
+  late.size_of = std::move(size_of);
   link(parent, name, index);
 }
 
@@ -235,13 +235,13 @@ void TreeBuilder::text(NodeIndex parent, std::string_view name, std::string text
 }
 
 void TreeBuilder::late_text(NodeIndex parent, std::string_view name, TextMaker make,
-                            const std::string& identity, TextSize count) {
+                            const std::string& identity, TextSize size_of) {
   add_late(
       parent, name, identity, newest_time(catalog()),
       [make = std::move(make)](const Tree& tree, const Node& node) {
         return layout_of_text(make(tree, node));
       },
-      std::move(count));
+      std::move(size_of));
 }
 
 std::shared_ptr<const Tree> TreeBuilder::finish() && {

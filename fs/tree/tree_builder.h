@@ -13,8 +13,6 @@
 
 namespace ollamafs {
 
-class ModelSummaries;
-
 // What the nodes of a tree show that does not come from the catalog.
 struct TreeOptions {
   std::optional<uid_t> uid;  // instead of the owner of the store's file
@@ -36,9 +34,6 @@ struct TreeOptions {
 
   // Archives of at least so many bytes are shown in parts of this size as well (Tree::split()).
   std::uint64_t split = kSplit;
-
-  // What index.html says of models beside what the catalog has; null: nothing. Outlives every tree.
-  ModelSummaries* summaries = nullptr;
 
   // Where late files are read that are made of blobs, if there are to be any. Outlives every tree.
   const StoreDir* store = nullptr;
@@ -101,10 +96,10 @@ class TreeBuilder {
   void text(NodeIndex parent, std::string_view name, std::string text);
 
   // A file about all models, as new as the newest of them, whose text is made when it is first
-  // asked for. `identity` must be another for another text. With `count` who asks only for its size
-  // has it by that; a text that is made with another size then is refused.
+  // asked for. `identity` must be another for another text. With `size_of` who asks only for its
+  // size has it by that; a text that is made with another size then is refused.
   void late_text(NodeIndex parent, std::string_view name, TextMaker make,
-                 const std::string& identity, TextSize count = {});
+                 const std::string& identity, TextSize size_of = {});
 
   // The same directory of a model in the previous tree, or null. What is below it has the names
   // that it had then, if they are functions of what its identity is made of.
@@ -133,7 +128,7 @@ class TreeBuilder {
   // `ino` is the number that was given out last: a node's index is its number's place among them.
   NodeIndex add(NodeKind kind, InodeNumber ino, uid_t uid, gid_t gid);
   void add_late(NodeIndex parent, std::string_view name, const std::string& identity,
-                std::int64_t mtime, LateContent make, TextSize count = {});
+                std::int64_t mtime, LateContent make, TextSize size_of = {});
   void add_stand_in();
   void link(NodeIndex parent, std::string_view name, NodeIndex node);
   // The same with a name that is kept already.

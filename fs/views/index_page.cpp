@@ -135,7 +135,7 @@ const tell = count => {
 const texts = new Map();
 const text = row => {
   if (!texts.has(row))
-    texts.set(row, [0, 1, 2, 4, 6, 11].map(i => row.cells[i].textContent).join(" ").toLowerCase());
+    texts.set(row, [0, 1, 2, 3, 4, 5, 6, 10, 11].map(i => row.cells[i].textContent).join(" ").toLowerCase());
   return texts.get(row);
 };
 field.oninput = () => {

@@ -112,7 +112,7 @@ void add_index(TreeBuilder& tree, const MountFacts& facts) {
   // Who lists the folder asks for the size: that must not open the files of every model.
   tree.late_text(
       TreeBuilder::kRoot, "index.html",
-      [page, summaries = tree.options().summaries](const Tree& made, const Node&) {
+      [page, summaries = facts.summaries](const Tree& made, const Node&) {
         return page(made, summaries);
       },
       index_identity(tree, facts),

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "fs/tree/tree_builder.h"
+#include "store/describe/model_summaries.h"
 #include "store/layout/file_names.h"
 
 namespace ollamafs {
@@ -30,6 +31,9 @@ struct MountFacts {
   std::filesystem::path mountpoint;  // absolute
   std::filesystem::path store;       // absolute
   bool by_sudo = false;              // only root can end it, its user has to ask sudo
+
+  // What index.html says of models beside what the catalog has; null: nothing. Outlives every tree.
+  ModelSummaries* summaries = nullptr;
 };
 
 // contents/: every model as its files, by names that tell what they are (docs/view.md §9).

@@ -232,11 +232,11 @@ std::shared_ptr<const Tree> Daemon::make_tree(std::shared_ptr<const Catalog> cat
   tree.split = options_.split;
   if (file_system_) tree.awake = file_system_->wanted_views().all();
   tree.store = &store_;
-  tree.summaries = &summaries_;
   if (!note.empty() && note != access_note_) log_->info("{}", note);
   access_note_ = note;
   return build_tree(std::move(catalog), std::move(stored), tree,
-                    {mountpoint_.path(), store_.path(), MountAccess::by_sudo()}, previous);
+                    {mountpoint_.path(), store_.path(), MountAccess::by_sudo(), &summaries_},
+                    previous);
 }
 
 // On the live view's thread. Whether the root directory's owner or mode would be others now: who

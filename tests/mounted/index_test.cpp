@@ -95,6 +95,21 @@ TEST_F(Index, TellsWhatBlobsSayAndOpensThemForNothingElse) {
   EXPECT_THAT(page, Not(HasSubstr("nobody wants")));
 }
 
+// A power failure leaves a file of the right size without its content; the blob is then written
+// anew.
+TEST_F(Index, HasNoGapWhereABlobWasMended) {
+  const ManifestSpec model = store.text_model(1, 1000);
+  store.v1("one:a", model);
+  const fs::path config = store.blob_path(digest_of(*model.config));
+  const std::string right = read_file(config);
+  write_file(config, std::string(right.size(), '\0'));
+  const Mount mount{store.root()};
+  EXPECT_THAT(read_file(mount / "index.html"), Not(HasSubstr("<td>llama ")));
+  write_file(config, right);
+  EXPECT_TRUE(eventually(
+      [&] { return read_file(mount / "index.html").find("<td>llama ") != std::string::npos; }));
+}
+
 TEST_F(Index, FollowsTheStore) {
   store.v1("one:a", store.text_model(1, 1000));
   const Mount mount{store.root()};

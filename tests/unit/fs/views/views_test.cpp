@@ -474,8 +474,7 @@ TEST_F(Views, OpenTheFilesOfModelsForTheirPageAndNotForItsSize) {
   ModelSummaries summaries{store};
   TreeOptions options;
   options.store = &store;
-  options.summaries = &summaries;
-  const auto shown = build_tree(Catalog::read(store), options, {"/view", root_});
+  const auto shown = build_tree(Catalog::read(store), options, {"/view", root_, false, &summaries});
   const Node& index = *shown->lookup(shown->root(), "index.html");
   plan.fail(call::kAll, EIO, ~std::uint64_t{0});  // counts, and lets none fail
   const std::uint64_t size = shown->size_of(index);
@@ -494,9 +493,7 @@ TEST_F(Views, MakeThePageOfModelsThatCannotBeRead) {
   const FaultyCalls calls{plan};
   const StoreDir store{root_, OutsideLinks::refuse, {}, calls};
   ModelSummaries summaries{store};
-  TreeOptions options;
-  options.summaries = &summaries;
-  const auto shown = build_tree(Catalog::read(store), options, {"/view", root_});
+  const auto shown = build_tree(Catalog::read(store), {}, {"/view", root_, false, &summaries});
   plan.fail(call::kAll, EIO);
   EXPECT_THAT(index_of(*shown), Not(HasSubstr("<td>llama ")));
   plan.fail(call::kOpens, EMFILE);  // says nothing about the models: the next call tries again
