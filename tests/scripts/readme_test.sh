@@ -46,7 +46,6 @@ for user in sender receiver; do
 done
 id ollama >/dev/null 2>&1 ||
   useradd --system --shell /bin/false --user-group --create-home --home-dir /usr/share/ollama ollama
-chmod 0750 /usr/share/ollama
 rm -rf $stick
 install -d -o sender $stick
 
@@ -107,12 +106,13 @@ cp "$sample/manifests/registry.ollama.ai/library/a/1" "$sample/manifests/registr
 # empty STORE OWNER: there is nothing in it any more.
 empty() {
   rm -rf "$1"
+  [ "$2" != ollama ] || install -d -m 0750 -o ollama -g ollama /usr/share/ollama
   install -d -o "$2" -g "$2" "${1%/*}" "$1"
 }
 
 # fill STORE OWNER: this is the store of this machine's Ollama, and there is no other.
 fill() {
-  rm -rf $sender/.ollama $service $volume
+  rm -rf $sender/.ollama /usr/share/ollama $volume
   empty "$1" "$2"
   cp -r "$sample/." "$1"
   chown -R "$2:" "$1"
@@ -157,7 +157,7 @@ commands() {
 # run COMMAND: as the sender.
 run() {
   echo "README: $1" >&2
-  as sender "$1" >&2 </dev/null || fail "$1 ended with $?"
+  as sender "$1" >"$work/log" 2>&1 </dev/null || fail "$1 ended with $?: $(cat "$work/log")"
 }
 
 # No other section has lines that look like commands; those before the first are a terminal's.
@@ -215,11 +215,16 @@ has $receiver/.ollama/models || fail "the first screen moves no model"
 
 commands 'Move a model' 8
 while IFS= read -r command; do
-  empty $receiver/.ollama/models receiver
-  empty $service ollama
+  rm -rf $receiver/.ollama /usr/share/ollama
   case $command in
-    *HOST:/usr/share*) target=$service ;;
-    *HOST*) target=$receiver/.ollama/models ;;
+    *HOST:/usr/share*)
+      target=$service
+      empty $target ollama
+      ;;
+    *HOST*)
+      target=$receiver/.ollama/models
+      empty $target receiver
+      ;;
     *'tar -xm -f - -C ~'* | *import*)
       target=$sender/.ollama/models
       # What is taken from the stick must not be there already.
