@@ -29,7 +29,7 @@ chmod 0440 /etc/sudoers.d/$user
 
 id ollama >/dev/null 2>&1 ||
   useradd --system --shell /bin/false --user-group --create-home --home-dir /usr/share/ollama ollama
-chmod 0750 /usr/share/ollama
+install -d -m 0750 -o ollama -g ollama /usr/share/ollama
 rm -rf $store
 pulled $store pulled latest
 chown -R ollama: /usr/share/ollama
