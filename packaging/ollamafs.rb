@@ -1,8 +1,9 @@
 # typed: strict
 # frozen_string_literal: true
 
-# For `brew install --formula ./ollamafs.rb`, with the archive that scripts/package writes beside it:
-# the commands that need no FUSE, as export, import and verify.
+# For `brew install --formula ./ollamafs.rb`: the commands that need no FUSE, as export, import and
+# verify. Wants the archive that scripts/package writes of the tag v1.0.0 beside it; that of a commit
+# behind a tag has another name.
 class Ollamafs < Formula
   desc "Models of an Ollama store: export, import, verify"
   url "file://#{__dir__}/ollamafs-1.0.0.tar.xz"

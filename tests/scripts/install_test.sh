@@ -42,7 +42,8 @@ mkdir -p "$prefix/bin" "$prefix/share/doc"
 touch "$prefix/bin/another"
 quietly cmake --install "$build" --prefix "$prefix"
 "$prefix/bin/ollamafs" --version >"$work/version" || fail "it does not run"
-for file in share/man/man1/ollamafs.1 lib/sysusers.d/ollamafs.conf share/doc/ollamafs/README.md \
+for file in share/man/man1/ollamafs.1 share/man/man1/ollamafs-desktop.1 share/man/man8/mount.ollamafs.8 \
+  lib/sysusers.d/ollamafs.conf share/doc/ollamafs/README.md \
   share/doc/ollamafs/docs/view.md share/licenses/ollamafs/LICENSE; do
   [ -f "$prefix/$file" ] || fail "no $file"
 done

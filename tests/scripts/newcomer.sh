@@ -9,7 +9,9 @@ set -eu
 user=newcomer
 home=/home/$user
 store=/usr/share/ollama/.ollama/models
-top=$(cd "$(dirname "$0")/../.." && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/../.." && pwd)
+. "$here/pulled.sh"
 
 [ -n "${OLLAMAFS_IN_DISTRO-}" ] || { echo "only in scripts/in-distro: it adds users" >&2; exit 1; }
 export DEBIAN_FRONTEND=noninteractive
@@ -25,25 +27,11 @@ chmod 0440 /etc/sudoers.d/$user
 
 # --- Ollama, as it was installed and has pulled one model ---
 
-# blob: stores what it is given, and prints the digest and the size.
-blob() {
-  cat >$store/blobs/new
-  hex=$(sha256sum $store/blobs/new | cut -c -64)
-  mv $store/blobs/new "$store/blobs/sha256-$hex"
-  printf '"digest":"sha256:%s","size":%s' "$hex" "$(stat -c %s "$store/blobs/sha256-$hex")"
-}
-
 id ollama >/dev/null 2>&1 ||
   useradd --system --shell /bin/false --user-group --create-home --home-dir /usr/share/ollama ollama
-chmod 0750 /usr/share/ollama
+install -d -m 0750 -o ollama -g ollama /usr/share/ollama
 rm -rf $store
-mkdir -p $store/blobs $store/manifests/registry.ollama.ai/library/pulled
-type=application/vnd
-config=$(printf '{"model_format":"gguf"}' | blob)
-weights=$(head -c 3000000 /dev/urandom | blob)
-printf '{"schemaVersion":2,"mediaType":"%s","config":{"mediaType":"%s",%s},"layers":[{"mediaType":"%s",%s}]}' \
-  $type.docker.distribution.manifest.v2+json $type.docker.container.image.v1+json "$config" \
-  $type.ollama.image.model "$weights" >$store/manifests/registry.ollama.ai/library/pulled/latest
+pulled $store pulled latest
 chown -R ollama: /usr/share/ollama
 
 # --- The tree, in the newcomer's home ---

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Tests the Debian package: scripts/in-distro SUITE -- tests/scripts/package.sh [--once]
 #
-# Built twice (once where the other release has shown that it gives the same bytes), looked at by lintian, installed, used, and taken away again. For a root directory that
-# scripts/in-distro made: packages come and go in it.
+# Built twice (once where another release has shown that it gives the same bytes), looked at by
+# lintian, installed, used, taken away again; then readme_test.sh does what the README says with it.
+# For a root directory that scripts/in-distro made: packages come and go in it.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/scripts/machine.sh
@@ -33,12 +34,15 @@ install_missing lintian man-db bash-completion zsh fish python3-pexpect systemd 
 # --- Two builds give the same bytes: at another time, in another place, for another user's habits ---
 
 say "building"
-"$top/scripts/package" "$work/one" >"$work/packages"
+mkdir -p "$top/build/packages"
+touch "$top/build/packages/ollamafs_0.1-1_all.deb" # of another day
+"$top/scripts/package" >"$work/packages"
+[ "$(find "$top/build/packages" -type f | wc -l)" -eq 2 ] || fail "older packages lie beside the new one"
 if [ "${1-}" != --once ]; then
   (umask 027 && TMPDIR=/var/tmp TZ=Asia/Tokyo CXXFLAGS=-O0 "$top/scripts/package" "$work/two" >/dev/null)
-  for file in "$work"/one/*; do
+  while IFS= read -r file; do
     cmp "$file" "$work/two/${file##*/}" || fail "two builds differ"
-  done
+  done <"$work/packages"
 fi
 package=$(grep '\.deb$' "$work/packages")
 sources=$(grep '\.tar\.xz$' "$work/packages")
@@ -59,10 +63,11 @@ done
 
 # --- Installed: on a machine that has what it needs ---
 
-# every_name FILE: all names of this machine's files.
+# every_name FILE: all names of this machine's files, without those that scripts/in-distro lends it.
+history=$(git -c safe.directory='*' -C "$top" rev-parse --path-format=absolute --git-common-dir)
 every_name() {
   find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/tmp \
-    -o -path /var/log -o -path /var/cache/apt -o -path /var/cache/man -o -path "$top" \) -prune -o -print | sort >"$1"
+    -o -path /var/log -o -path /var/cache/apt -o -path /var/cache/man -o -path "$top" -o -path "$history" \) -prune -o -print | sort >"$1"
 }
 
 quietly apt-get satisfy -y -qq --no-install-recommends "$(dpkg-deb -f "$package" Depends)"
@@ -77,6 +82,8 @@ grep -qx "ollamafs $(echo "${version%-*}" | tr '~' -)" "$work/log" || fail "anot
 quietly man -w ollamafs
 quietly man ollamafs
 grep -q 'FINDING THE STORE' "$work/log" || fail "the man page is not shown"
+quietly man mount.ollamafs
+grep -q 'FINDING THE STORE' "$work/log" || fail "the man page is not shown of mount.ollamafs"
 for file in copyright changelog.gz changelog.Debian.gz README.md docs/view.md; do
   [ -s "/usr/share/doc/ollamafs/$file" ] || fail "no $file among the docs"
 done
@@ -101,6 +108,20 @@ mkdir "$work/store" "$work/view" "$work/users"
 tar -xzf "$top/tests/fixtures/real-store-v2.tar.gz" -C "$work/store"
 store=$(find "$work/store" -type d -name blobs)
 store=${store%/blobs}
+# Blobs that the fixture leaves out, as holes of their sizes.
+python3 - "$store" <<'END'
+import json, pathlib, sys
+store = pathlib.Path(sys.argv[1])
+for path in store.glob("manifests*/**/*"):
+    if path.is_file():
+        manifest = json.loads(path.read_bytes())
+        for layer in [manifest["config"], *manifest["layers"]]:
+            blob = store / "blobs" / layer["digest"].replace(":", "-")
+            if not blob.exists():
+                blob.touch()
+                with blob.open("r+b") as file:
+                    file.truncate(layer["size"])
+END
 # uses VIEW COMMAND...: mounts there, reads a model, ends it; COMMAND is who does so.
 uses() {
   view=$1
@@ -132,4 +153,8 @@ quietly dpkg --purge ollamafs
 every_name "$work/after"
 diff "$work/before" "$work/after" || fail "not all of it is gone"
 diff "$work/passwd" /etc/passwd || fail "the user is left"
+
+# --- As the README says ---
+
+"$here/readme_test.sh" --built
 say "passed"
