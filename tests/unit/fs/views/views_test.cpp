@@ -466,39 +466,41 @@ TEST_F(Views, TellOfManyModelsInFewBytes) {
   EXPECT_LT(index_of(*tree()).size(), 2000u * 800);
 }
 
-TEST_F(Views, OpenTheFilesOfModelsForTheirPageAndNotForItsSize) {
-  write_many_models(store_, 10);
-  FaultPlan plan;
-  const FaultyCalls calls{plan};
-  const StoreDir store{root_, OutsideLinks::refuse, {}, calls};
-  ModelSummaries summaries{store};
-  TreeOptions options;
-  options.store = &store;
-  const auto shown = build_tree(Catalog::read(store), options, {"/view", root_, false, &summaries});
+// Ten models, whose summaries are on the page, in a store that can fail.
+class SummarizedViews : public Views {
+ protected:
+  [[nodiscard]] std::shared_ptr<const Tree> summarized() {
+    write_many_models(store_, 10);
+    return build_tree(Catalog::read(faulty_), {}, {"/view", root_, false, &summaries_});
+  }
+
+  FaultPlan plan_;
+  const FaultyCalls calls_{plan_};
+  const StoreDir faulty_{root_, OutsideLinks::refuse, {}, calls_};
+  ModelSummaries summaries_{faulty_};
+};
+
+TEST_F(SummarizedViews, OpenTheFilesOfModelsForTheirPageAndNotForItsSize) {
+  const auto shown = summarized();
   const Node& index = *shown->lookup(shown->root(), "index.html");
-  plan.fail(call::kAll, EIO, ~std::uint64_t{0});  // counts, and lets none fail
+  plan_.fail(call::kAll, EIO, ~std::uint64_t{0});  // counts, and lets none fail
   const std::uint64_t size = shown->size_of(index);
-  EXPECT_EQ(plan.seen, 0u);
+  EXPECT_EQ(plan_.seen, 0u);
   const std::string page = index_of(*shown);
-  EXPECT_GT(plan.seen, 10u);
+  EXPECT_GT(plan_.seen, 10u);
   EXPECT_EQ(page.size(), size);
   EXPECT_THAT(page, HasSubstr("<td>llama "));
   EXPECT_THAT(page, HasSubstr("<td class=\"n\">3.2B "));
   EXPECT_THAT(page, HasSubstr("<td>Q4_K_M "));
 }
 
-TEST_F(Views, MakeThePageOfModelsThatCannotBeRead) {
-  write_many_models(store_, 10);
-  FaultPlan plan;
-  const FaultyCalls calls{plan};
-  const StoreDir store{root_, OutsideLinks::refuse, {}, calls};
-  ModelSummaries summaries{store};
-  const auto shown = build_tree(Catalog::read(store), {}, {"/view", root_, false, &summaries});
-  plan.fail(call::kAll, EIO);
+TEST_F(SummarizedViews, MakeThePageOfModelsThatCannotBeRead) {
+  const auto shown = summarized();
+  plan_.fail(call::kAll, EIO);
   EXPECT_THAT(index_of(*shown), Not(HasSubstr("<td>llama ")));
-  plan.fail(call::kOpens, EMFILE);  // says nothing about the models: the next call tries again
+  plan_.fail(call::kOpens, EMFILE);  // says nothing about the models: the next call tries again
   EXPECT_THROW((void)index_of(*shown), std::system_error);
-  plan.clear();
+  plan_.clear();
   EXPECT_THAT(index_of(*shown), HasSubstr("<td>llama "));
 }
 
